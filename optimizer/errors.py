@@ -1,0 +1,86 @@
+"""Every error raised on purpose.
+
+    OptimizerError
+    ├── UserError                  the person can mend it: one clear message, exit code 2, no traceback
+    │   ├── StudyFileError         a key of the study file, with file, line and key
+    │   ├── DatasetError           a table on disk, with file and, where known, line and column
+    │   ├── RunFolderError         the run's folder: locked by another scheduler, missing, changed
+    │   └── ResourceError          what the study asks for is not on this machine
+    └── Fault                      something broke while running; counted, retried or reported, never fatal alone
+        ├── ProtocolFault          a message that cannot be read
+        ├── StorageFault           a file or database that cannot be written or read
+        └── WrongDeviceFault       a fit that asked for a GPU and in truth ran on the CPU
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def did_you_mean(found: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest known word, or lists the known words where none is near."""
+    words = sorted(known)
+    near = difflib.get_close_matches(found, words, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known here: {', '.join(words)}" if words else ""
+
+
+class OptimizerError(Exception):
+    """The root of every error raised on purpose."""
+
+
+class UserError(OptimizerError):
+    """Something that the person can mend; the command line shows it as one message and exits with 2."""
+
+
+class StudyFileError(UserError):
+    """One or more mistakes in a study file."""
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        #: Each ready to print: ``studies/s5e7.toml:12: datasets.metric: found 'acuracy', did you mean 'accuracy'?``
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class DatasetError(UserError):
+    """A table that cannot be used as it is."""
+
+    def __init__(
+        self, found: str, *, path: Path | str | None = None, line: int | None = None,
+        column: str | None = None, hint: str = "",
+    ) -> None:
+        place = str(path) if path is not None else ""
+        if line is not None:
+            place += f":{line}" if place else f"line {line}"
+        if column is not None:
+            place += f", column {column!r}" if place else f"column {column!r}"
+        text = f"{place}: {found}" if place else found
+        super().__init__(f"{text}\n  {hint}" if hint else text)
+        self.found, self.path, self.line, self.column, self.hint = found, path, line, column, hint
+
+
+class RunFolderError(UserError):
+    """A run's folder that cannot be opened, or not in the way that was asked."""
+
+
+class ResourceError(UserError):
+    """The study needs something that this machine does not offer."""
+
+
+class Fault(OptimizerError):
+    """Something broke while running; it is counted and reported, and the run goes on."""
+
+
+class ProtocolFault(Fault):
+    """A message that is too large, torn or not one of ours."""
+
+
+class StorageFault(Fault):
+    """A file or database that could not be written or read."""
+
+
+class WrongDeviceFault(Fault):
+    """A fit that asked for a GPU and in truth ran on the CPU."""

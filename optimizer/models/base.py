@@ -1,0 +1,168 @@
+"""What a model family promises, and what it is given.
+
+A family is one file in this folder; its file name is its name, and it defines one object called ``FAMILY``.
+Importing the file must be cheap and must not import the model library: the library is imported by the first fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from optimizer.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.floating[Any]]
+
+
+class TableSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a family may know of a table when it makes its search space."""
+
+    #: ``binary``, ``multiclass`` or ``regression``.
+    task: str
+    metric: str
+    rows: int
+    numeric: int
+    categorical: int
+    #: Largest number of categories of a column; 0 without categorical columns.
+    max_cardinality: int
+    #: Share of cells that are missing, 0 to 1.
+    missing: float
+    #: 0 for regression.
+    classes: int
+    #: Rows of the rarest class over rows of the commonest; 1 for regression.
+    balance: float
+    #: Whether the person gave row weights.
+    weighted: bool
+
+
+class SpaceDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """A family's search space on one table, and where a search starts."""
+
+    space: SearchSpace
+    #: Points of the space known to do well, best first; the first is the first trial.
+    starts: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldData:
+    """One fold, ready to fit; arrays share memory with the table and must not be written to."""
+
+    #: Names the rows, for caches: the same key is the same data.
+    key: tuple[str, int, int]
+    #: float32, (rows, columns), C order; missing is NaN; categorical columns hold codes 0, 1, ...
+    x_train: Floats
+    #: float64, (rows,): class codes for classification, values on the training scale for regression.
+    y_train: Floats
+    w_train: Floats | None
+    x_valid: Floats
+    y_valid: Floats
+    w_valid: Floats | None
+    #: Per column: 0 for a numeric one, else its number of categories.
+    cardinalities: tuple[int, ...]
+    task: str
+    #: 0 for regression.
+    n_classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitContext:
+    """How to fit: what is the slot's, and what is the trial's."""
+
+    threads: int
+    #: ``cpu`` or ``gpu``; a worker sees one GPU at most, and it is device 0.
+    device: str
+    seed: int
+    #: Name in `optimizer.metrics`; for the choice of objective and early stopping.
+    metric: str
+    #: Lives as long as the worker; for binned data and the like. Bounded by its owner.
+    cache: FoldCache
+    #: ``(platform, device)`` of the slot's card in OpenCL's counting, where a probe has found it.
+    opencl: tuple[int, int] | None = None
+    #: Called after each boosting iteration with (iteration, validation loss); returning True stops the fit.
+    on_iteration: Callable[[int, float], bool] | None = None
+
+
+@dataclass
+class FoldCache:
+    """Things worth keeping between fits of the same fold, such as binned data; least recently used go first."""
+
+    max_entries: int = 6
+    _entries: dict[Any, Any] = field(default_factory=dict)
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        """The entry under this key, made now if it is not there."""
+        if key in self._entries:
+            self._entries[key] = self._entries.pop(key)
+            return self._entries[key]
+        while len(self._entries) >= self.max_entries:
+            self._entries.pop(next(iter(self._entries)))
+        self._entries[key] = make()
+        return self._entries[key]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
+
+class FittedModel(Protocol):
+    """One fold's model."""
+
+    #: Iterations the model predicts with; ``None`` where the family has none.
+    best_iteration: int | None
+    #: Where the fit in truth ran: ``cpu`` or ``gpu``, by what the library reports, not by what was asked.
+    device: str
+
+    def predict(self, x: Floats) -> Floats:
+        """float64 predictions of rows encoded like the training rows.
+
+        Shape (rows, classes) with rows summing to one for classification, binary included;
+        (rows,) on the training scale for regression.
+        """
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the model to ``path`` in the library's native format, so that `Family.load` predicts the same bits."""
+        ...
+
+
+class Family(Protocol):
+    """A kind of model with its search space.
+
+    Duties: the same seed, data, threads and device give the same scores; no more threads than the context says;
+    nothing on standard output or error beyond warnings; no file outside the working directory; constant
+    columns, missing values, a single column, more columns than rows, and categories that the training rows
+    do not have are survived.
+    """
+
+    name: str
+    #: Distribution whose version is recorded with each trial.
+    library: str
+    #: Thread runtime; families with different runtimes never share a process.
+    runtime: str
+    #: What it can run on: ``cpu``, ``gpu`` or both.
+    devices: tuple[str, ...]
+    #: ``gpu``, ``cpu`` or ``any``, unless the study file says otherwise.
+    default_device: str
+    #: With the dot, for model files.
+    suffix: str
+
+    def describe(self, summary: TableSummary) -> SpaceDescription:
+        """The search space for such a table, and where a search starts."""
+        ...
+
+    def fit(self, data: FoldData, params: Mapping[str, Any], context: FitContext) -> FittedModel:
+        """Fit one fold with early stopping on its validation rows; ``params`` is a complete point."""
+        ...
+
+    def load(self, path: Path, task: str, n_classes: int, threads: int,
+             cardinalities: tuple[int, ...]) -> FittedModel:
+        """The model that `FittedModel.save` wrote."""
+        ...

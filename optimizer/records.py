@@ -1,0 +1,76 @@
+"""What the journal keeps of a run: the events that other modules read back, as typed values."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from optimizer.errors import ProtocolFault
+
+TrialState = Literal["complete", "pruned", "failed"]
+
+
+class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The complete record of a decided trial: the event ``trial_told``, and an attribute of the Optuna trial."""
+
+    #: ``<dataset>/<family>/<n>``
+    trial: str
+    state: TrialState
+    attempt: int
+    params: dict[str, Any]
+    #: Hash of the search space that the point was asked from.
+    space: str
+    seed: int
+    metric: str
+    #: Mean over the evaluated folds; ``None`` for a failed trial.
+    score: float | None = None
+    standard_error: float | None = None
+    fold_scores: tuple[float, ...] = ()
+    pooled_score: float | None = None
+    best_iterations: tuple[int | None, ...] = ()
+    step_seconds: tuple[float, ...] = ()
+    seconds: float = 0.0
+    fit_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_rss_mb: float = 0.0
+    slot: str = ""
+    device: str = ""
+    #: Fingerprint of the encoded table.
+    table: str
+    #: Library name to version.
+    versions: dict[str, str] = {}
+    #: ``kept``, ``evicted`` or ``none``.
+    predictions: str = "none"
+    predictions_sha256: str | None = None
+    predictions_bytes: int = 0
+    test_predicted: bool = False
+    models_kept: bool = False
+    #: For a failed trial: ``error``, ``wrong_device``, ``not_finite``, ``out_of_memory``, ``worker_lost``.
+    kind: str = ""
+    reason: str = ""
+    #: When it was told, UTC seconds.
+    at: float = 0.0
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        return split_trial_id(self.trial)[0]
+
+    @property
+    def family(self) -> str:
+        """Name of the family."""
+        return split_trial_id(self.trial)[1]
+
+
+def trial_id(dataset: str, family: str, number: int) -> str:
+    """``<dataset>/<family>/<n>``."""
+    return f"{dataset}/{family}/{number}"
+
+
+def split_trial_id(trial: str) -> tuple[str, str, int]:
+    """Dataset, family and number of a trial's id; raises `ProtocolFault` for anything else."""
+    parts = trial.split("/")
+    if len(parts) != 3 or not parts[2].isdigit():
+        raise ProtocolFault(f"{trial!r} is not a trial; expected <dataset>/<family>/<number>")
+    return parts[0], parts[1], int(parts[2])

@@ -1,0 +1,224 @@
+"""A search space as a value: typed parameters with conditions, that can be narrowed, hashed and enumerated.
+
+It is plain data: no model library and no Optuna is needed to make, send, show or compare one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from optimizer.errors import UserError, did_you_mean
+
+Choice = bool | int | float | str | None
+
+
+class Float(msgspec.Struct, frozen=True, tag="float"):
+    """Real numbers from ``low`` to ``high``, both included."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+class Int(msgspec.Struct, frozen=True, tag="int"):
+    """Whole numbers from ``low`` to ``high``, both included."""
+
+    low: int
+    high: int
+    log: bool = False
+
+
+class Categorical(msgspec.Struct, frozen=True, tag="categorical"):
+    """One of a few choices, without order."""
+
+    choices: tuple[Choice, ...]
+
+
+Domain = Float | Int | Categorical
+
+
+class When(msgspec.Struct, frozen=True):
+    """The parameter exists only where an earlier one has one of these values."""
+
+    parameter: str
+    values: tuple[Choice, ...]
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """A name, what it may be, and when it exists."""
+
+    name: str
+    domain: Domain
+    when: When | None = None
+
+
+class SearchSpace(msgspec.Struct, frozen=True):
+    """Parameters in the order in which they are suggested, and values that are fixed."""
+
+    parameters: tuple[Parameter, ...]
+    #: Name to value, for parameters that the person or the family has fixed.
+    fixed: dict[str, Choice] = {}
+
+    def narrowed(self, family: str, overrides: Mapping[str, Any]) -> SearchSpace:
+        """This space with the overrides of the study file applied.
+
+        A single value fixes a parameter, a list gives its choices, and a table with ``low`` and ``high``
+        (``log`` too) gives a range inside or outside the family's own.
+
+        Raises:
+            UserError: a name that the family does not have, or a value that does not fit its parameter.
+        """
+        unknown = set(overrides) - {p.name for p in self.parameters} - set(self.fixed)
+        for name in sorted(unknown):
+            known = [p.name for p in self.parameters] + list(self.fixed)
+            raise UserError(f"{family} has no parameter {name!r}; {did_you_mean(name, known)}")
+        fixed = dict(self.fixed)
+        parameters = []
+        for parameter in self.parameters:
+            if parameter.name not in overrides:
+                parameters.append(parameter)
+                continue
+            domain = _narrowed_domain(f"{family}.{parameter.name}", parameter.domain, overrides[parameter.name])
+            if isinstance(domain, Float | Int | Categorical):
+                parameters.append(Parameter(parameter.name, domain, parameter.when))
+            else:
+                fixed[parameter.name] = domain
+        for name in self.fixed:
+            if name in overrides:
+                fixed[name] = overrides[name]
+        return SearchSpace(tuple(parameters), fixed)
+
+    def hash(self) -> str:
+        """Sixteen hex digits that change whenever a point could mean something else."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16]
+
+    def complete(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """The point with the fixed values added: what a family is given."""
+        return {**self.fixed, **point}
+
+    def contains(self, point: Mapping[str, Any]) -> bool:
+        """Whether exactly the parameters that exist at this point are there, each inside its domain."""
+        seen: set[str] = set()
+        for parameter in self.parameters:
+            if not self.exists(parameter, point):
+                continue
+            if parameter.name not in point or not _inside(parameter.domain, point[parameter.name]):
+                return False
+            seen.add(parameter.name)
+        return seen == set(point)
+
+    def exists(self, parameter: Parameter, point: Mapping[str, Any]) -> bool:
+        """Whether the parameter exists, given the earlier ones (a fixed value counts as an earlier one)."""
+        when = parameter.when
+        if when is None:
+            return True
+        if when.parameter in point:
+            return point[when.parameter] in when.values
+        return when.parameter in self.fixed and self.fixed[when.parameter] in when.values
+
+    def restricted(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Only those of the parameters that this space has and that exist at this point, fixed ones left out."""
+        point: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if parameter.name in params and self.exists(parameter, point):
+                point[parameter.name] = params[parameter.name]
+        return point
+
+    def enumerated(self, levels: int = 3) -> Iterator[dict[str, Any]]:
+        """Every point of a grid with ``levels`` values per number, all choices per categorical, no repeats."""
+        yield from self._enumerate(0, {}, levels)
+
+    def grid_size(self, levels: int = 3) -> int:
+        """How many points `enumerated` yields."""
+        if all(p.when is None for p in self.parameters):
+            return math.prod(len(grid_values(p.domain, levels)) for p in self.parameters)
+        return sum(1 for _ in self.enumerated(levels))
+
+    def _enumerate(self, position: int, point: dict[str, Any], levels: int) -> Iterator[dict[str, Any]]:
+        if position == len(self.parameters):
+            yield dict(point)
+            return
+        parameter = self.parameters[position]
+        if not self.exists(parameter, point):
+            yield from self._enumerate(position + 1, point, levels)
+            return
+        for value in grid_values(parameter.domain, levels):
+            yield from self._enumerate(position + 1, {**point, parameter.name: value}, levels)
+
+
+def grid_values(domain: Domain, levels: int) -> tuple[Any, ...]:
+    """Values of a domain for a grid: all choices, or ``levels`` numbers evenly spaced (in the logarithm if so)."""
+    if isinstance(domain, Categorical):
+        return domain.choices
+    if levels < 2 or domain.low == domain.high:
+        return (domain.low,)
+    steps = [i / (levels - 1) for i in range(levels)]
+    if domain.log:
+        ratio = math.log(domain.high / domain.low)
+        values = [domain.low * math.exp(s * ratio) for s in steps]
+    else:
+        values = [domain.low + s * (domain.high - domain.low) for s in steps]
+    if isinstance(domain, Int):
+        return tuple(dict.fromkeys(min(max(round(v), domain.low), domain.high) for v in values))
+    return tuple(itertools.chain([domain.low], values[1:-1], [domain.high]))
+
+
+def _inside(domain: Domain, value: Any) -> bool:
+    if isinstance(domain, Categorical):
+        return any(value == choice and type(value) is type(choice) for choice in domain.choices)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if isinstance(domain, Int) and not isinstance(value, int):
+        return False
+    return domain.low <= value <= domain.high
+
+
+def _narrowed_domain(place: str, domain: Domain, override: Any) -> Domain | Choice:
+    if isinstance(override, Mapping):
+        return _range(place, domain, override)
+    if isinstance(override, list | tuple):
+        if not override:
+            raise UserError(f"{place}: an empty list leaves nothing to choose from; give at least one value")
+        for value in override:
+            _check_value(place, domain, value)
+        return Categorical(tuple(override))
+    _check_value(place, domain, override)
+    return override  # type: ignore[no-any-return]
+
+
+def _range(place: str, domain: Domain, override: Mapping[str, Any]) -> Domain:
+    if isinstance(domain, Categorical):
+        raise UserError(f"{place} is a choice among {list(domain.choices)}; give one value or a list of them")
+    unknown = set(override) - {"low", "high", "log"}
+    for key in sorted(unknown):
+        raise UserError(f"{place}: a range has low, high and log; found {key!r}")
+    low, high = override.get("low", domain.low), override.get("high", domain.high)
+    log = override.get("log", domain.log)
+    if not isinstance(log, bool):
+        raise UserError(f"{place}.log: found {log!r}, expected true or false")
+    for key, value in (("low", low), ("high", high)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise UserError(f"{place}.{key}: found {value!r}, expected a number")
+        if isinstance(domain, Int) and value != int(value):
+            raise UserError(f"{place}.{key}: found {value!r}, expected a whole number")
+    if low > high:
+        raise UserError(f"{place}: low {low} is above high {high}; swap them")
+    if log and low <= 0:
+        raise UserError(f"{place}: a logarithmic range starts above 0; low is {low}")
+    return Int(int(low), int(high), log) if isinstance(domain, Int) else Float(float(low), float(high), log)
+
+
+def _check_value(place: str, domain: Domain, value: Any) -> None:
+    if isinstance(domain, Categorical):
+        if not _inside(domain, value):
+            raise UserError(f"{place}: found {value!r}, expected one of {list(domain.choices)}")
+        return
+    kind = "a whole number" if isinstance(domain, Int) else "a number"
+    if isinstance(value, bool) or not isinstance(value, int if isinstance(domain, Int) else (int, float)):
+        raise UserError(f"{place}: found {value!r}, expected {kind}")

@@ -1,0 +1,22 @@
+"""Fixtures for every ring."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_datasets() -> Path:
+    """The folder of real datasets beside the repository; skipped without it, and failed for it on CI."""
+    folder = ROOT.parent / "shared" / "datasets"
+    if not folder.is_dir():
+        message = f"real datasets are not at {folder}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
