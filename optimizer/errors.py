@@ -9,6 +9,7 @@
     └── Fault                      something broke while running; counted, retried or reported, never fatal alone
         ├── ProtocolFault          a message that cannot be read
         ├── StorageFault           a file or database that cannot be written or read
+        ├── NotFiniteFault         a prediction or score that is not a finite number
         └── WrongDeviceFault       a fit that asked for a GPU and in truth ran on the CPU
 """
 
@@ -84,3 +85,7 @@ class StorageFault(Fault):
 
 class WrongDeviceFault(Fault):
     """A fit that asked for a GPU and in truth ran on the CPU."""
+
+
+class NotFiniteFault(Fault):
+    """A prediction or score that is not a finite number, or a metric that a fold leaves undefined."""

@@ -1,0 +1,164 @@
+"""Cores and memory of this machine, the slots made of them, and pinning a process to a slot."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from optimizer.errors import ResourceError
+from optimizer.gpus import Gpu
+
+#: Every variable by which a numerical library can be told its number of threads.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
+)
+#: Most slots that are made without being asked; beyond, slots get more threads.
+MOST_CPU_SLOTS = 16
+#: Most cores that feed one GPU.
+MOST_FEEDERS = 4
+
+
+class Slot(msgspec.Struct, frozen=True, kw_only=True):
+    """A place to run: a set of cores, perhaps one GPU, a memory cap."""
+
+    name: str
+    cores: tuple[int, ...]
+    #: Threads that a fit may use.
+    threads: int
+    gpu: Gpu | None = None
+    memory_mb: float = math.inf
+
+    @property
+    def kind(self) -> str:
+        """``gpu`` or ``cpu``."""
+        return "gpu" if self.gpu else "cpu"
+
+
+class SlotPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The slots of a run, and what the person should know of them."""
+
+    slots: tuple[Slot, ...]
+    notices: tuple[str, ...] = ()
+
+
+def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> tuple[int, ...]:
+    """The cores that affinity and the cgroup's quota leave, never `os.cpu_count`."""
+    cores = sorted(os.sched_getaffinity(0))
+    quota = cpu_quota(_own_cgroups(cgroup))
+    return tuple(cores[: max(1, math.floor(quota))] if quota is not None else cores)
+
+
+def cpu_quota(folders: Sequence[Path]) -> float | None:
+    """Tightest ``cpu.max`` of a cgroup and its parents in cores, or ``None`` for no limit."""
+    limits = []
+    for folder in folders:
+        words = _read(folder / "cpu.max").split()
+        if len(words) == 2 and words[0] != "max":
+            limits.append(int(words[0]) / int(words[1]))
+    return min(limits, default=None)
+
+
+def usable_memory_mb(cgroup: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")) -> float:
+    """Memory of the machine or, where that is less, of the cgroup, in MiB."""
+    total = next(int(line.split()[1]) / 1024 for line in meminfo.read_text().splitlines() if line.startswith("MemTotal"))
+    limits = [int(text) / 2**20 for folder in _own_cgroups(cgroup)
+              if (text := _read(folder / "memory.max").strip()).isdigit()]
+    return min([total, *limits])
+
+
+def plan_slots(
+    *, cores: Sequence[int], gpus: Sequence[Gpu], devices: Mapping[str, str], threads_per_slot: int | None,
+    memory_mb: float,
+) -> SlotPlan:
+    """Cut cores and GPUs into slots.
+
+    One slot per GPU with its feeder cores, the remaining cores in CPU slots. One core stays a CPU slot as long as
+    any family needs one, even if GPUs must then share a feeder core: a GPU left idle costs more than a shared feeder.
+
+    Args:
+        devices: family name to ``gpu``, ``cpu`` or ``any``.
+
+    Raises:
+        ResourceError: a family could get no slot.
+    """
+    if not cores:
+        raise ResourceError("no core is left to run on; raise resources.cores")
+    for family, device in devices.items():
+        if device == "gpu" and not gpus:
+            raise ResourceError(
+                f"{family} has device = \"gpu\" and there is no GPU on offer; set [family.{family}] device = \"any\" "
+                "or \"cpu\", or see what `optimizer doctor` finds")
+    wants_gpu = any(d in ("gpu", "any") for d in devices.values())
+    needs_cpu = any(d == "cpu" for d in devices.values())
+    may_use_cpu = any(d in ("cpu", "any") for d in devices.values())
+    used_gpus = list(gpus) if wants_gpu else []
+    notices = []
+    if used_gpus and needs_cpu and len(cores) == 1:
+        notices.append("1 core only: the GPUs and the CPU slot share it")
+    keep = 1 if needs_cpu and len(cores) > 1 else 0
+    slots: list[Slot] = []
+    left = list(cores)
+    if used_gpus:
+        share = len(cores) // (len(used_gpus) + (1 if may_use_cpu else 0))
+        feeders = max(1, min(MOST_FEEDERS, share))
+        pool = list(cores) if not may_use_cpu else left[: max(1, min(feeders * len(used_gpus), len(cores) - keep))]
+        if len(pool) < len(used_gpus):
+            notices.append(f"{len(used_gpus)} GPUs share {len(pool)} feeder core{'s' if len(pool) > 1 else ''}; "
+                           f"{len(used_gpus) + keep} cores would give each its own")
+        for position, gpu in enumerate(used_gpus):
+            own = tuple(pool[position :: len(used_gpus)]) or (pool[position % len(pool)],)
+            slots.append(Slot(name=f"gpu{gpu.index}", cores=own, threads=len(own), gpu=gpu))
+        left = [c for c in left if c not in pool] or (list(cores) if needs_cpu else [])
+    if may_use_cpu and left:
+        threads = threads_per_slot or max(1, len(left) // MOST_CPU_SLOTS)
+        count = max(1, len(left) // threads)
+        for i in range(count):
+            own = tuple(left[i * len(left) // count : (i + 1) * len(left) // count])
+            slots.append(Slot(name=f"cpu{i}", cores=own, threads=threads_per_slot or len(own)))
+    names = [s.name for s in slots]
+    slots = [msgspec.structs.replace(s, name=f"{s.name}.{i}") if names.count(s.name) > 1 else s
+             for i, s in enumerate(slots)]
+    cap = memory_mb / len(slots)
+    return SlotPlan(slots=tuple(msgspec.structs.replace(s, memory_mb=cap) for s in slots), notices=tuple(notices))
+
+
+def slot_environment(slot: Slot, base: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a slot's worker; it must be set before any numerical library is loaded."""
+    environment = dict(base)
+    environment.update(dict.fromkeys(THREAD_VARIABLES, str(slot.threads)))
+    environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    # Empty means no GPU; unset would mean all of them.
+    environment["CUDA_VISIBLE_DEVICES"] = slot.gpu.uuid if slot.gpu and slot.gpu.kind == "cuda" else ""
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
+def amount_of_cores(wanted: int | str, cores: Sequence[int]) -> tuple[int, ...]:
+    """The first of these cores, by a number or a per cent such as ``50%`` (rounded, at least one)."""
+    if isinstance(wanted, str):
+        count = max(1, round(len(cores) * float(wanted.rstrip("%")) / 100))
+    else:
+        count = wanted
+    if count > len(cores):
+        raise ResourceError(f"resources.cores asks for {count}; affinity and cgroup leave {len(cores)} here")
+    return tuple(cores[:count])
+
+
+def _own_cgroups(root: Path) -> list[Path]:
+    """The cgroup of this process and its parents up to the root, version 2 only."""
+    line = next((ln for ln in _read(Path("/proc/self/cgroup")).splitlines() if ln.startswith("0::")), "0::/")
+    path = root / line[3:].strip().lstrip("/")
+    folders = [path, *path.parents]
+    return [f for f in folders if f == root or root in f.parents]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,82 @@
+"""One channel between the scheduler and one worker: messages as JSON bytes over a connection of their own.
+
+A worker that is killed in the middle of a message tears its own channel only; nothing is shared, so nothing
+can be left locked.
+"""
+
+from __future__ import annotations
+
+import threading
+from multiprocessing.connection import Connection, Pipe
+from typing import Generic, TypeVar
+
+from optimizer import messages
+from optimizer.messages import Command, Event
+
+Received = TypeVar("Received", Command, Event)
+
+
+class Disconnected(Exception):  # noqa: N818 - it is how a channel ends, not an error
+    """The other end is gone."""
+
+
+class Channel(Generic[Received]):
+    """One end of a channel. Sending is safe from several threads, receiving is for one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._lock = threading.Lock()
+
+    def send(self, message: Command | Event) -> None:
+        """Send a message; raises `Disconnected` where nobody can receive it any more."""
+        data = messages.encode(message)
+        with self._lock:
+            try:
+                self.connection.send_bytes(data)
+            except (OSError, ValueError) as error:
+                raise Disconnected from error
+
+    def ready(self) -> bool:
+        """Whether a message, or the end, can be received without waiting."""
+        try:
+            return self.connection.poll(0)
+        except OSError:
+            return True
+
+    def close(self) -> None:
+        """Close this end."""
+        self.connection.close()
+
+    def _receive_bytes(self) -> bytes:
+        try:
+            return self.connection.recv_bytes(messages.MAX_BYTES)
+        except (EOFError, OSError) as error:
+            # A torn frame is an OSError, an orderly end an EOFError: either way nothing more comes.
+            raise Disconnected from error
+
+
+class SchedulerEnd(Channel[Event]):
+    """The scheduler's end of a worker's channel."""
+
+    def receive(self) -> Event:
+        """The next event; waits for it. Raises `Disconnected`, or `ProtocolFault` for bytes that are no event."""
+        return messages.decode_event(self._receive_bytes())
+
+
+class WorkerEnd(Channel[Command]):
+    """The worker's end of its channel."""
+
+    @classmethod
+    def of_descriptor(cls, descriptor: int) -> WorkerEnd:
+        """The end that was inherited as this file descriptor."""
+        return cls(Connection(descriptor))
+
+    def receive(self) -> Command:
+        """The next command; waits for it. Raises `Disconnected`, or `ProtocolFault` for bytes that are no command."""
+        return messages.decode_command(self._receive_bytes())
+
+
+def channel() -> tuple[SchedulerEnd, Connection]:
+    """A new channel: the scheduler's end, and the connection whose descriptor the worker inherits."""
+    ours, theirs = Pipe(duplex=True)
+    return SchedulerEnd(ours), theirs

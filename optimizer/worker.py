@@ -1,0 +1,195 @@
+"""The process that lives in a slot: pins itself, loads its libraries afterwards, and evaluates until told to stop.
+
+Started by a backend as ``python -m optimizer.worker SETTINGS`` with thread counts and ``CUDA_VISIBLE_DEVICES`` in
+its environment and one inherited connection. Two belts end it with its scheduler: the kernel's parent-death signal,
+and the end-of-file on the connection, which a thread of its own waits for.
+
+The imports at the top are light on purpose: nothing that starts threads may be loaded before `_pin`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from optimizer.process import die_with_parent
+
+if TYPE_CHECKING:
+    from optimizer.messages import Event, Job
+    from optimizer.transport import WorkerEnd
+
+#: Longest traceback that is sent, in characters; its end says most.
+_TRACEBACK_LENGTH = 6000
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is told at its start, as JSON on its command line."""
+
+    #: Inherited descriptor of its end of the channel.
+    descriptor: int
+    parent: int
+    slot: str
+    cores: tuple[int, ...]
+    threads: int
+    #: The run's folder, where the store is.
+    root: str
+    #: File that standard output and error go to.
+    log: str
+    #: Families whose libraries are loaded before the worker says that it is ready.
+    families: tuple[str, ...]
+    #: ``(platform, device)`` of the slot's card in OpenCL's counting.
+    opencl: tuple[int, int] | None = None
+
+
+def main() -> None:
+    """Run one worker until its channel ends or it is told to stop."""
+    settings = msgspec.json.decode(sys.argv[1].encode(), type=WorkerSettings)
+    _pin(settings)
+    from optimizer.transport import WorkerEnd
+
+    worker = Worker(settings, WorkerEnd.of_descriptor(settings.descriptor))
+    worker.run()
+    sys.stdout.flush()
+    # Straight out: libraries' own exit handlers have been seen to hang, and everything is on disk.
+    os._exit(0)
+
+
+def _pin(settings: WorkerSettings) -> None:
+    log = os.open(settings.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for target, source in ((0, null), (1, log), (2, log)):
+        os.dup2(source, target)
+    os.close(log)
+    os.close(null)
+    os.sched_setaffinity(0, settings.cores)
+    die_with_parent(settings.parent)
+    # The terminal's Ctrl-C is the scheduler's affair; TERM must kill at once, even inside C code.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    faulthandler.enable(all_threads=True)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    with contextlib.suppress(OSError):
+        # If memory runs out, the kernel shall take a worker, never the scheduler. Needs no privilege to raise.
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+
+class Worker:
+    """Takes jobs from its channel one after the other; every failure becomes an event."""
+
+    def __init__(self, settings: WorkerSettings, end: WorkerEnd) -> None:
+        self._settings = settings
+        self._end = end
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._last_end: float | None = None
+
+    def run(self) -> None:
+        """Say that it is ready, then evaluate until told to stop."""
+        from optimizer.messages import WorkerReady
+        from optimizer.models.base import FoldCache
+
+        versions = self._load_libraries()
+        self._cache = FoldCache()
+        threading.Thread(target=self._listen, name="commands", daemon=True).start()
+        self._end.send(WorkerReady(
+            pid=os.getpid(), cores=tuple(sorted(os.sched_getaffinity(0))), threads=self._settings.threads,
+            versions=versions, pools=_thread_pools(),
+        ))
+        while (job := self._next_job()) is not None:
+            self._end.send(self._evaluated(job))
+            self._last_end = time.monotonic()
+
+    def _load_libraries(self) -> dict[str, str]:
+        import importlib
+        from importlib.metadata import version
+
+        from optimizer.models import load_family
+
+        versions = {"python": sys.version.split()[0], "numpy": version("numpy"), "scikit-learn": version("scikit-learn")}
+        for name in self._settings.families:
+            library = load_family(name).library
+            importlib.import_module(library)
+            versions[library] = version(library)
+        return versions
+
+    def _next_job(self) -> Job | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or self._waiting)
+            return None if self._stopping else self._waiting.popleft()
+
+    def _evaluated(self, job: Job) -> Event:
+        import traceback
+
+        from optimizer.errors import NotFiniteFault, WrongDeviceFault
+        from optimizer.evaluation import evaluate
+        from optimizer.messages import JobFailed, JobStarted
+        from optimizer.models import load_family
+        from optimizer.store import Store
+
+        begun = time.monotonic()
+        gap = None if self._last_end is None else begun - self._last_end
+        store = Store(Path(self._settings.root))
+        try:
+            steps = store.steps(job.workload.table)
+            self._end.send(JobStarted(lease=job.lease, steps=steps, gap_s=gap))
+            return evaluate(
+                job, store=store, family=load_family(job.workload.family), threads=self._settings.threads,
+                opencl=self._settings.opencl, cache=self._cache, emit=self._end.send,
+            )
+        except Exception as error:
+            kind = ("wrong_device" if isinstance(error, WrongDeviceFault)
+                    else "not_finite" if isinstance(error, NotFiniteFault)
+                    else "out_of_memory" if isinstance(error, MemoryError) else "error")
+            self._cache.clear()
+            text = traceback.format_exc()
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+            return JobFailed(lease=job.lease, kind=kind, reason=reason, traceback=text[-_TRACEBACK_LENGTH:],
+                             seconds=time.monotonic() - begun)
+
+    def _listen(self) -> None:
+        """Take commands while the main thread evaluates; the end of the channel is the end of the process group."""
+        from optimizer.errors import ProtocolFault
+        from optimizer.messages import JobRevoked, RevokeJob, RunJob
+        from optimizer.transport import Disconnected
+
+        while True:
+            try:
+                command = self._end.receive()
+            except (Disconnected, ProtocolFault):
+                os.killpg(0, signal.SIGKILL)
+            revoked: list[Job] = []
+            with self._changed:
+                if isinstance(command, RunJob):
+                    self._waiting.append(command.job)
+                elif isinstance(command, RevokeJob):
+                    revoked = [job for job in self._waiting if job.lease == command.lease]
+                else:
+                    self._stopping = True
+                    revoked = list(self._waiting)
+                for job in revoked:
+                    self._waiting.remove(job)
+                self._changed.notify()
+            with contextlib.suppress(Disconnected):
+                for job in revoked:
+                    self._end.send(JobRevoked(lease=job.lease))
+
+
+def _thread_pools() -> dict[str, int]:
+    from threadpoolctl import threadpool_info
+
+    return {f"{Path(pool['filepath']).name}": pool["num_threads"] for pool in threadpool_info()}
+
+
+if __name__ == "__main__":
+    main()
