@@ -6,7 +6,7 @@ Arrays go through the store, addressed by fingerprint and trial.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -182,12 +182,12 @@ def encode(message: Command | Event) -> bytes:
 
 def decode_command(data: bytes) -> Command:
     """The command in these bytes; raises `ProtocolFault` for anything else."""
-    return _decode(_decode_command, data)
+    return cast(Command, _decode(_decode_command, data))
 
 
 def decode_event(data: bytes) -> Event:
     """The event in these bytes; raises `ProtocolFault` for anything else."""
-    return _decode(_decode_event, data)
+    return cast(Event, _decode(_decode_event, data))
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:

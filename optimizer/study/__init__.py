@@ -1,0 +1,1 @@
+"""The only package, with the samplers, that speaks to Optuna."""

@@ -1,0 +1,56 @@
+"""What a sampler and a pruner promise. Each is one file whose name is its name, with one object ``STRATEGY``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from optimizer.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+
+class Sampler(Protocol):
+    """Where the next point comes from: an Optuna sampler, or an enumeration of our own."""
+
+    def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
+        """The Optuna sampler; its state is rebuilt from finished trials, so it must not need to be stored."""
+        ...
+
+    def points(self, space: SearchSpace) -> Iterator[dict[str, Any]] | None:
+        """Every point in turn, where the sampler enumerates; ``None`` where it samples."""
+        ...
+
+
+class DecidedTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pruner sees of a trial that was decided, complete or pruned."""
+
+    complete: bool
+    #: Mean of the first 1, 2, ... fold scores.
+    running_means: tuple[float, ...]
+
+
+class Pruner(Protocol):
+    """Says, before a trial starts, how bad its running mean may get at each fold.
+
+    The limits travel with the job, so that no worker waits for an answer. Runs on plain numbers: no Optuna.
+    """
+
+    def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
+        """For each step the running mean worse than which a trial is pruned; ``None`` where it never is.
+
+        The last step has no limit: a trial that got there is complete.
+        """
+        ...
+
+
+def running_means(scores: Sequence[float]) -> tuple[float, ...]:
+    """Mean of the first 1, 2, ... scores."""
+    means, total = [], 0.0
+    for count, score in enumerate(scores, start=1):
+        total += score
+        means.append(total / count)
+    return tuple(means)

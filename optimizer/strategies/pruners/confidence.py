@@ -1,0 +1,46 @@
+"""Prunes a trial that would need more luck than any has had to end among the best three.
+
+The folds are the same for every trial, so what a running mean lacks to the final mean was measured on each complete
+trial: its mean tells how much easier the folds done so far are than all of them, its spread how far a running mean
+can be off. A trial is pruned where its running mean, corrected by the first and raised by `Z` times the second, still
+stays behind the third best final score. This is the confidence bound of racing algorithms (Maron and Moore 1994)
+with a paired estimate of the spread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+from optimizer.strategies.base import DecidedTrial
+
+#: Complete trials before anything is pruned.
+STARTUP = 6
+#: Standard deviations of benefit of the doubt.
+Z = 2.0
+#: The final score to be reached is the one of this rank, so that the best few stay comparable on every fold.
+RANK = 3
+
+
+class ConfidencePruner:
+    """Gives up on what cannot be expected to matter."""
+
+    def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
+        """The lowest running mean (highest, where less is better) that may still end among the best three."""
+        sign = 1.0 if maximize else -1.0
+        complete = [[sign * m for m in t.running_means] for t in history
+                    if t.complete and len(t.running_means) == steps]
+        if len(complete) < STARTUP:
+            return (None,) * steps
+        target = sorted((means[-1] for means in complete), reverse=True)[RANK - 1]
+        bars: list[float | None] = []
+        for step in range(steps - 1):
+            still_to_come = [means[-1] - means[step] for means in complete]
+            # The spread is itself an estimate from few trials: widen it as for a prediction interval.
+            spread = stdev(still_to_come) * math.sqrt(1 + 1 / len(complete))
+            bars.append(sign * (target - fmean(still_to_come) - Z * spread))
+        return (*bars, None)
+
+
+STRATEGY = ConfidencePruner()

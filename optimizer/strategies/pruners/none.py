@@ -1,0 +1,18 @@
+"""Never prunes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optimizer.strategies.base import DecidedTrial
+
+
+class NoPruner:
+    """Every trial is evaluated on every fold."""
+
+    def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
+        """No limit at any step."""
+        return (None,) * steps
+
+
+STRATEGY = NoPruner()

@@ -1,0 +1,34 @@
+"""Scrambled Sobol' points (Bergstra and Bengio 2012 compare them with random search): evener cover than random draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from optimizer.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+
+class Qmc:
+    """A low-discrepancy sequence over numbers; choices are drawn at random."""
+
+    def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
+        """Optuna's quasi-Monte Carlo sampler."""
+        import warnings
+
+        from optuna.exceptions import ExperimentalWarning
+        from optuna.samplers import QMCSampler
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False,
+                              warn_asynchronous_seeding=False)
+
+    def points(self, space: SearchSpace) -> Iterator[dict[str, Any]] | None:
+        """None: it samples."""
+        return None
+
+
+STRATEGY = Qmc()

@@ -1,0 +1,81 @@
+"""Our search spaces and records in Optuna's terms."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from optimizer.records import TrialRecord
+from optimizer.search_space import Categorical, Domain, Int, SearchSpace
+from optimizer.strategies.base import running_means
+
+#: User attribute that carries our complete record, as JSON text.
+RECORD_ATTRIBUTE = "record"
+#: User attribute that carries the trial's identity.
+TRIAL_ATTRIBUTE = "trial"
+
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """The Optuna distribution of a domain."""
+    if isinstance(domain, Categorical):
+        return CategoricalDistribution(domain.choices)
+    if isinstance(domain, Int):
+        return IntDistribution(domain.low, domain.high, log=domain.log)
+    return FloatDistribution(domain.low, domain.high, log=domain.log)
+
+
+def suggest(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
+    """Ask the trial for each parameter that exists, in order."""
+    point: dict[str, Any] = {}
+    for parameter in space.parameters:
+        if not space.exists(parameter, point):
+            continue
+        domain = parameter.domain
+        if isinstance(domain, Categorical):
+            point[parameter.name] = trial.suggest_categorical(parameter.name, domain.choices)
+        elif isinstance(domain, Int):
+            point[parameter.name] = trial.suggest_int(parameter.name, domain.low, domain.high, log=domain.log)
+        else:
+            point[parameter.name] = trial.suggest_float(parameter.name, domain.low, domain.high, log=domain.log)
+    return point
+
+
+def distributions(space: SearchSpace, point: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    """The distributions of the parameters of a point."""
+    return {p.name: distribution(p.domain) for p in space.parameters if p.name in point}
+
+
+def frozen_trial(record: TrialRecord, space: SearchSpace) -> FrozenTrial:
+    """A told trial as a finished Optuna trial, with the running means as its intermediate values."""
+    point = space.restricted(record.params)
+    state = _STATES[record.state]
+    value = record.score if state is not TrialState.FAIL else None
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{record.trial}: a told score is finite; found {value!r}")
+    trial = optuna.create_trial(
+        state=state, value=value, params=point, distributions=distributions(space, point),
+        intermediate_values=dict(enumerate(running_means(record.fold_scores))),
+        user_attrs={TRIAL_ATTRIBUTE: record.trial, RECORD_ATTRIBUTE: msgspec.json.encode(record).decode()},
+    )
+    # Optuna keeps naive local time, for people to read; budgets and durations are counted from our own records.
+    trial.datetime_complete = datetime.datetime.fromtimestamp(record.at)
+    trial.datetime_start = datetime.datetime.fromtimestamp(record.at - record.seconds)
+    return trial
+
+
+def record_of(trial: FrozenTrial) -> TrialRecord | None:
+    """Our record in an Optuna trial, or ``None`` for a trial that is not ours."""
+    text = trial.user_attrs.get(RECORD_ATTRIBUTE)
+    try:
+        return msgspec.json.decode(text, type=TrialRecord) if isinstance(text, str) else None
+    except msgspec.DecodeError:
+        return None
