@@ -10,7 +10,8 @@
         ├── ProtocolFault          a message that cannot be read
         ├── StorageFault           a file or database that cannot be written or read
         ├── NotFiniteFault         a prediction or score that is not a finite number
-        └── WrongDeviceFault       a fit that asked for a GPU and in truth ran on the CPU
+        ├── WrongDeviceFault       a fit that asked for a GPU and in truth ran on the CPU
+        └── NotFiniteFault         a prediction or a score that is no number
 """
 
 from __future__ import annotations
@@ -89,3 +90,7 @@ class WrongDeviceFault(Fault):
 
 class NotFiniteFault(Fault):
     """A prediction or score that is not a finite number, or a metric that a fold leaves undefined."""
+
+
+class NotFiniteFault(Fault):
+    """A prediction or a score that is infinite or no number, or a metric that is undefined on a fold."""
