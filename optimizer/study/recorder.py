@@ -7,6 +7,7 @@ trial it is sent and says so. At the end of its channel it finishes what it has 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -69,6 +70,7 @@ class Recorder:
 
     def __init__(self, folder: Path) -> None:
         """Start the process for a run's folder; only from the main thread."""
+        self._folder = folder
         self.connection, theirs = Pipe(duplex=True)
         with (folder / "logs" / "recorder.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -87,7 +89,8 @@ class Recorder:
     def add(self, record: TrialRecord, key: StudyKey) -> None:
         """Have a told trial added."""
         self._pending.add(record.trial)
-        self.connection.send_bytes(msgspec.json.encode(AddTrial(record=record, key=key)))
+        with contextlib.suppress(OSError):  # gone: `receive` says so, and the next one reads the journal
+            self.connection.send_bytes(msgspec.json.encode(AddTrial(record=record, key=key)))
 
     def receive(self) -> Reply | None:
         """The next reply, waited for; ``None`` when the process is gone."""
@@ -112,6 +115,11 @@ class Recorder:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
         return not self._pending
+
+    def restarted(self) -> Recorder:
+        """A new process in place of one that is gone; it finds in the journal what is still to be added."""
+        self.kill()
+        return Recorder(self._folder)
 
     def kill(self) -> None:
         """End the process at once; what it has not written, the next start adds from the journal."""

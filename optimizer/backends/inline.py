@@ -1,0 +1,88 @@
+"""Jobs evaluated in the scheduler's own process, one at a time, so that a debugger works (``optimizer run --debug``)."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+from optimizer.backends.base import WorkerLost
+from optimizer.messages import Command, Event, JobFailed, JobRevoked, JobStarted, RevokeJob, RunJob, WorkerReady
+from optimizer.resources import Slot
+
+
+class InlineBackend:
+    """The backend of one process: a job runs inside `receive`, and an exception there passes through to the debugger."""
+
+    def __init__(self, *, folder: Path, families: Sequence[str]) -> None:
+        self._folder = folder
+        self._slots: dict[str, Slot] = {}
+        self._jobs: deque[tuple[str, RunJob]] = deque()
+        self._received: deque[tuple[str, Event | WorkerLost]] = deque()
+
+    def start(self, slot: Slot, opencl: tuple[int, int] | None = None) -> None:
+        """Nothing starts; the slot is ready at once. Nothing is pinned either."""
+        self._slots[slot.name] = slot
+        ready = WorkerReady(pid=os.getpid(), cores=slot.cores, threads=slot.threads, versions={})
+        self._received.append((slot.name, ready))
+
+    def send(self, slot: str, command: Command) -> None:
+        """Queue a job, or take one back."""
+        if isinstance(command, RunJob):
+            self._jobs.append((slot, command))
+        elif isinstance(command, RevokeJob):
+            for entry in [e for e in self._jobs if e[1].job.lease == command.lease]:
+                self._jobs.remove(entry)
+                self._received.append((slot, JobRevoked(lease=command.lease)))
+
+    def receive(self, timeout_s: float, others: Sequence[Any] = ()) -> list[tuple[str, Event | WorkerLost]]:
+        """Run the next job to its end, then say what happened."""
+        if not self._received and self._jobs:
+            self._run(*self._jobs.popleft())
+        elif not self._received and others:
+            connection.wait(list(others), timeout_s)
+        received = list(self._received)
+        self._received.clear()
+        return received
+
+    def kill(self, slot: str, reason: str) -> None:
+        """Drop the slot's queued jobs; nothing runs between two calls."""
+        self._jobs = deque(e for e in self._jobs if e[0] != slot)
+        self._received.append((slot, WorkerLost(reason=reason)))
+
+    def pid(self, slot: str) -> int | None:
+        """This very process."""
+        return os.getpid()
+
+    def close(self, grace_s: float = 0.0) -> None:
+        """Drop what is queued."""
+        self._jobs.clear()
+
+    def _run(self, slot: str, command: RunJob) -> None:
+        from optimizer.evaluation import evaluate
+        from optimizer.models import load_family
+        from optimizer.models.base import FoldCache
+        from optimizer.store import Store
+
+        job = command.job
+        store = Store(self._folder)
+        self._received.append((slot, JobStarted(lease=job.lease, steps=store.steps(job.workload.table))))
+        try:
+            finished = evaluate(
+                job, store=store, family=load_family(job.workload.family), threads=self._slots[slot].threads,
+                opencl=None, cache=FoldCache(), emit=lambda event: self._received.append((slot, event)),
+            )
+            self._received.append((slot, finished))
+        except Exception as error:
+            if "PYTHONBREAKPOINT" in os.environ or os.environ.get("OPTIMIZER_DEBUG") == "raise":
+                raise
+            self._received.append((slot, JobFailed(
+                lease=job.lease, kind="error", reason=f"{type(error).__name__}: {error}"[:500],
+                traceback=traceback.format_exc()[-6000:], seconds=0.0)))
+
+
+BACKEND = InlineBackend

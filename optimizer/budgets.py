@@ -1,0 +1,96 @@
+"""Who is next: budgets of datasets and fair shares of families, as functions of values.
+
+The first round gives every family one trial on every dataset. Then dataset after dataset. ``time_per_dataset`` is
+counted in slot-seconds on all slots; ``trials`` counts decided ones. Among the families that may use a kind of slot,
+the one with the least resource-seconds is next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(kw_only=True)
+class FamilyUse:
+    """What a family has used, on one dataset."""
+
+    name: str
+    #: Kinds of slot that it may use: ``cpu``, ``gpu``.
+    kinds: frozenset[str]
+    #: Slot-seconds by kind of slot, running jobs included.
+    seconds: dict[str, float] = field(default_factory=dict)
+    #: Trials that were started or are about to be.
+    begun: int = 0
+    #: Mean slot-seconds of a decided trial; 0 while unknown.
+    typical_s: float = 0.0
+    #: It failed for good here, or its space is exhausted.
+    closed: bool = False
+
+
+@dataclass(kw_only=True)
+class DatasetUse:
+    """What a dataset has used, and what it may."""
+
+    name: str
+    families: dict[str, FamilyUse]
+    #: Slot-seconds; ``None`` where the budget is in trials.
+    budget_s: float | None = None
+    budget_trials: int | None = None
+    #: Decided trials, and those under way.
+    decided: int = 0
+    under_way: int = 0
+
+    @property
+    def used_s(self) -> float:
+        """Slot-seconds used by all families, running jobs included."""
+        return sum(sum(f.seconds.values()) for f in self.families.values())
+
+    @property
+    def spent(self) -> bool:
+        """Whether no new job may start."""
+        if self.budget_trials is not None:
+            return self.decided + self.under_way >= self.budget_trials
+        return self.budget_s is not None and self.used_s >= self.budget_s
+
+
+def next_pair(datasets: Sequence[DatasetUse], kind: str) -> tuple[str, str] | None:
+    """The dataset and family that a free slot of this kind shall work on, or ``None`` where there is no work for it."""
+    for dataset in datasets:
+        for family in dataset.families.values():
+            # The first round starts even on a budget of seconds, but never goes over a budget of trials.
+            over = dataset.budget_trials is not None and dataset.spent
+            if kind in family.kinds and not family.closed and family.begun == 0 and not over:
+                return dataset.name, family.name
+    for dataset in datasets:
+        if dataset.spent:
+            continue
+        able = [f for f in dataset.families.values() if kind in f.kinds and not f.closed]
+        if able:
+            return dataset.name, min(able, key=lambda f: (_standing(datasets, able, f, kind), f.begun)).name
+    return None
+
+
+def _standing(datasets: Sequence[DatasetUse], able: Sequence[FamilyUse], family: FamilyUse, kind: str) -> float:
+    """Seconds that a family has had here, with what it is ahead or behind over the whole run.
+
+    What is carried over from other datasets is bounded by the length of a few trials: long ones make shares uneven
+    here and are made good there, but a family that joins late does not take every slot until it has caught up.
+    """
+    def whole_run(name: str) -> float:
+        return sum(d.families[name].seconds.get(kind, 0.0) for d in datasets if name in d.families)
+
+    here = family.seconds.get(kind, 0.0)
+    elsewhere = whole_run(family.name) - here
+    mean = sum(whole_run(f.name) - f.seconds.get(kind, 0.0) for f in able) / len(able)
+    bound = 3 * max((f.typical_s for f in able), default=0.0)
+    return here + max(-bound, min(bound, elsewhere - mean))
+
+
+def shares(datasets: Sequence[DatasetUse]) -> dict[str, float]:
+    """Resource-seconds per family over the whole run."""
+    total: dict[str, float] = {}
+    for dataset in datasets:
+        for family in dataset.families.values():
+            total[family.name] = total.get(family.name, 0.0) + sum(family.seconds.values())
+    return total

@@ -1,0 +1,89 @@
+"""Short-lived children: ``python -m optimizer.child PARENT MODULE ARGUMENTS...`` runs a module that dies with its parent.
+
+JSON goes in on standard input, JSON lines come out on standard output, and what a library prints goes to a log.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+class Child:
+    """One short-lived process, read without ever waiting for it."""
+
+    def __init__(
+        self, module: str, arguments: Sequence[str] = (), *, given: bytes = b"", log: Path,
+        environment: Mapping[str, str] | None = None, cores: Sequence[int] | None = None,
+    ) -> None:
+        """Start it; only from a main thread, since the kernel watches the thread that starts it."""
+        settings = "" if cores is None else ",".join(map(str, cores))
+        with log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "optimizer.child", str(os.getpid()), settings, module, *arguments],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, start_new_session=True,
+                env=None if environment is None else dict(environment), cwd=log.parent,
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(given)
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it died at once; its exit code says so
+        self._out = self._process.stdout
+        os.set_blocking(self._out.fileno(), False)
+        self._rest = b""
+        #: Whether its output has ended.
+        self.ended = False
+
+    def fileno(self) -> int:
+        """The descriptor of its output, to wait for."""
+        return self._out.fileno()
+
+    def lines(self) -> list[bytes]:
+        """Whole lines that have come since the last call."""
+        while not self.ended:
+            block = self._out.read(1 << 16)
+            if block is None:
+                break
+            self.ended = not block
+            self._rest += block
+        *whole, self._rest = self._rest.split(b"\n")
+        if self.ended and self._rest:
+            whole, self._rest = [*whole, self._rest], b""
+        return [line for line in whole if line.strip()]
+
+    def exit_code(self) -> int:
+        """How it ended; call this after `ended`."""
+        self._out.close()
+        return self._process.wait()
+
+    def kill(self) -> None:
+        """End it, with what it started."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._out.close()
+
+
+def main() -> None:
+    """The process: bind it to its parent's life and to its cores, then run the module."""
+    from optimizer.process import die_with_parent
+
+    parent, cores, module, *arguments = sys.argv[1:]
+    die_with_parent(int(parent))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if cores:
+        os.sched_setaffinity(0, {int(c) for c in cores.split(",")})
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

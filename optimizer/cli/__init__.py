@@ -1,0 +1,54 @@
+"""The door: the ``optimizer`` command. It wires the layers and prints; nothing else does either.
+
+Exit codes: 0 done, 1 something broke that should not have, 2 the person can mend it, 3 stopped and can be resumed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from optimizer import __version__
+from optimizer.cli.groups import SuggestingGroup
+from optimizer.errors import UserError
+
+EXIT_MENDABLE = 2
+
+
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="optimizer")
+def cli() -> None:
+    """Search models overnight: one study file in, the best submissions out."""
+
+
+def main() -> NoReturn:
+    """The console script."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 0
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_MENDABLE
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 3
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        code = EXIT_MENDABLE
+    except BrokenPipeError:
+        # Whoever read our output has left; a second flush at exit must not complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    else:
+        code = 0
+    sys.exit(code)
+
+
+# Each module adds its commands to `cli`.
+from optimizer.cli import machine, run, views  # noqa: E402, F401

@@ -1,0 +1,191 @@
+"""``optimizer run``, ``init`` and ``stop``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from optimizer.cli import cli
+from optimizer.errors import RunFolderError, UserError
+
+if TYPE_CHECKING:
+    from optimizer.config.load import Overrides
+    from optimizer.config.resolved import Study
+    from optimizer.scheduler.start import Outcome
+
+#: Exit code of a run that was stopped and can be resumed.
+EXIT_STOPPED = 3
+
+
+@cli.command()
+@click.argument("study")
+@click.option("--time", "time_", metavar="5m", help="Time per dataset; +1h adds to what the study file says.")
+@click.option("--trials", type=int, help="Trials per dataset instead of a time.")
+@click.option("--deadline", metavar="8h", help="When the whole run ends: a duration, or a clock time such as 06:30.")
+@click.option("--families", metavar="A,B", help="Only these model families.")
+@click.option("--seed", type=int, help="Another seed.")
+@click.option("--target", help="For a folder: the column to predict.")
+@click.option("--metric", help="For a folder: what to optimise.")
+@click.option("--fresh", is_flag=True, help="Start anew; the earlier run's folder is kept under another name.")
+@click.option("--plain", is_flag=True, help="Plain lines instead of the dashboard.")
+@click.option("--debug", is_flag=True, help="Everything in one process, so that a debugger works.")
+def run(study: str, *, time_: str | None, trials: int | None, deadline: str | None, families: str | None,
+        seed: int | None, target: str | None, metric: str | None, fresh: bool, plain: bool, debug: bool) -> None:
+    """Run a study file, or a folder with train.csv; an existing run is resumed."""
+    from optimizer.config.load import Overrides
+
+    given = {"target": target, "metric": metric}
+    overrides = Overrides(time=time_, trials=trials, deadline=deadline, seed=seed,
+                          families=tuple(f.strip() for f in families.split(",")) if families else None)
+    path = _study_path(study, given)
+    outcome = _carry_out(path, overrides, fresh=fresh, plain=plain, debug=debug)
+    _say_how_it_ended(outcome, path)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--target", help="The column to predict.")
+@click.option("--metric", help="What to optimise.")
+@click.option("--id", "id_", help="The column that names the rows.")
+@click.option("--task", type=click.Choice(["binary", "multiclass", "regression"]), help="What kind of target it is.")
+@click.option("--time", "time_", metavar="1h", help="Time per dataset.")
+def init(folder: Path, target: str | None, metric: str | None, id_: str | None, task: str | None,
+         time_: str | None) -> None:
+    """Look at a folder of tables and write studies/<folder>.toml, with what was inferred and why."""
+    path = _init(folder, {"target": target, "metric": metric, "id": id_, "task": task, "time_per_dataset": time_})
+    click.echo(f"wrote {path}\nread it, then: optimizer run {path}")
+
+
+@cli.command()
+@click.argument("run")
+def stop(run: str) -> None:
+    """Ask a run to stop: what runs is finished or handed back, everything is written."""
+    from optimizer.scheduler.lock import holder
+    from optimizer.views.results import find_run
+
+    folder = find_run(run)
+    pid = holder(folder)
+    if pid is None:
+        click.echo(f"{folder.name} is not running")
+        return
+    os.kill(pid, signal.SIGTERM)
+    click.echo(f"asked {folder.name} (pid {pid}) to stop; running trials have a few seconds to finish")
+    while holder(folder) == pid:
+        time.sleep(0.2)
+    click.echo(f"stopped; resume with: optimizer run {folder}.toml")
+
+
+def _study_path(study: str, given: dict[str, str | None]) -> Path:
+    path = Path(study)
+    if not path.is_dir():
+        if path.suffix != ".toml" and not path.exists() and (named := Path("studies") / f"{study}.toml").is_file():
+            return named
+        if any(given.values()):
+            raise UserError("--target and --metric are for a folder; a study file says them itself")
+        return path
+    if path.with_name(f"{path.name}.toml").is_file():
+        return path.with_name(f"{path.name}.toml")  # a run's own folder
+    existing = Path("studies") / f"{path.resolve().name}.toml"
+    if existing.is_file():
+        click.echo(f"{existing} is there already and is used as it is")
+        return existing
+    written = _init(path, given)
+    click.echo(f"wrote {written}")
+    return written
+
+
+def _init(folder: Path, given: dict[str, str | None]) -> Path:
+    from optimizer.config.init import init_study
+
+    return init_study(folder, Path("studies"), {k: v for k, v in given.items() if v is not None})
+
+
+def load(path: Path, overrides: Overrides | None = None) -> Study:
+    """The study in this file, with the names of the plug-ins that are here."""
+    from optimizer.config.load import load_study
+    from optimizer.config.names import KnownNames
+    from optimizer.models import family_names
+    from optimizer.strategies import pruner_names, sampler_names
+
+    known = KnownNames(families=family_names(), samplers=sampler_names(), pruners=pruner_names())
+    return load_study(path, known, overrides)
+
+
+def _carry_out(path: Path, overrides: Overrides, *, fresh: bool, plain: bool, debug: bool) -> Outcome:
+    study = load(path, overrides)
+    from optimizer.scheduler.lock import holder
+
+    pid = holder(study.folder)
+    if pid is not None:
+        raise RunFolderError(f"{study.name} is being run already (pid {pid}); look at it with `optimizer watch "
+                             f"{study.name}`, or end it with `optimizer stop {study.name}`")
+    # Made here, so that the dashboard has something to look at before anything heavy is loaded.
+    study.folder.mkdir(parents=True, exist_ok=True)
+    with _screen(study.folder, plain=plain or debug):
+        # Loaded only now: Optuna alone takes most of a second.
+        from optimizer.scheduler.start import RunOptions
+        from optimizer.scheduler.start import run as run_study
+        from optimizer.views.lines import Narrator
+
+        with _publisher(study.folder) as tell:
+            return run_study(study, RunOptions(fresh=fresh, backend="inline" if debug else "local"),
+                             narrate=Narrator(progress_every_s=float("inf")).line, listeners=[tell])
+
+
+@contextlib.contextmanager
+def _screen(folder: Path, *, plain: bool) -> Iterator[None]:
+    """The dashboard, or plain lines, in a process of its own: a terminal that stalls never stops the run."""
+    arguments = ["--plain"] if plain else []
+    screen = subprocess.Popen([sys.executable, "-m", "optimizer.views.dashboard", str(folder),
+                               "--parent", str(os.getpid()), *arguments], stdin=None)
+    try:
+        yield
+    finally:
+        try:
+            screen.wait(timeout=3)
+        except subprocess.TimeoutExpired:
+            screen.terminate()
+            try:
+                screen.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                screen.kill()  # it hangs on a terminal that nobody reads
+                screen.wait()
+
+
+@contextlib.contextmanager
+def _publisher(folder: Path) -> Iterator[Any]:
+    """The process that writes submissions and the summary; yields the listener that wakes it."""
+    from optimizer.views.publisher import Publisher
+
+    publisher = Publisher(folder)
+    try:
+        yield publisher.on_event
+    finally:
+        publisher.finish()
+
+
+def _say_how_it_ended(outcome: Outcome, path: Path) -> None:
+    from optimizer.views.results import RunView
+
+    view = RunView.open(outcome.folder)
+    summary = outcome.folder / "summary.txt"
+    if summary.is_file():
+        click.echo(summary.read_text(encoding="utf-8"))
+    refused = {name: d.failed for name, d in view.datasets.items() if d.failed}
+    for name, reason in refused.items():
+        click.echo(f"{name} could not be used: {reason}", err=True)
+    if outcome.reason == "no dataset could be used":
+        sys.exit(2)
+    if outcome.state == "stopped":
+        click.echo(f"{outcome.reason}; resume with: optimizer run {path}", err=True)
+        sys.exit(EXIT_STOPPED)
+    click.echo(f"finished; more time with: optimizer run {path} --time +1h")

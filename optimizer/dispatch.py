@@ -1,0 +1,227 @@
+"""Who runs what: slots, leases and attempts, as a state machine without clock, process or I/O.
+
+    assign() ──> running or waiting lease ──started()──> running ──finished()──> decided
+                        │                                   │
+                     revoked()                            lost() ──> to be run again, or given up
+
+A slot has at most one running and one waiting lease. A message counts only under a lease that its slot holds now,
+so a worker that was given up and comes back late changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+#: Workers that a trial may take with it: it is retried at most twice.
+MAX_FAULTS = 3
+#: Attempts of a trial in all; those that ended with their scheduler are nobody's fault, but not for ever.
+MAX_ATTEMPTS = 12
+
+
+@dataclass(kw_only=True)
+class Lease:
+    """A trial's claim on a slot."""
+
+    number: int
+    slot: str
+    trial: str
+    #: 1 for the first.
+    attempt: int
+    #: Workers that were lost while they ran this trial.
+    faults: int
+    dataset: str
+    family: str
+    #: Seconds that a step is expected to take; 0 while unknown.
+    expected_step_s: float = 0.0
+    #: Whether a step's limit can end the trial early.
+    limits: tuple[float | None, ...] = ()
+    #: When the first work began; ``None`` while it waits.
+    started: float | None = None
+    steps: int = 0
+    steps_done: int = 0
+    last_step_at: float = 0.0
+    running_mean: float | None = None
+
+    def expected_left_s(self, now: float) -> float | None:
+        """Seconds until the job may end, at the earliest; ``None`` while that is unknown."""
+        if self.started is None or not self.expected_step_s:
+            return None
+        may_end = self.steps_done >= self.steps - 1 or (
+            self.steps_done < len(self.limits) and self.limits[self.steps_done] is not None)
+        until_step = max(0.0, self.last_step_at + self.expected_step_s - now)
+        return until_step if may_end else until_step + self.expected_step_s
+
+
+@dataclass(kw_only=True)
+class SlotState:
+    """A slot and what it holds."""
+
+    name: str
+    kind: str
+    #: ``starting``, ``up``, ``down`` (its worker is gone, another may be started) or ``closed``.
+    phase: str = "starting"
+    running: Lease | None = None
+    waiting: Lease | None = None
+    #: Deaths in a row without a finished job; a slot whose workers die at once is closed.
+    deaths: int = 0
+
+    @property
+    def leases(self) -> list[Lease]:
+        """The running lease, then the waiting one."""
+        return [lease for lease in (self.running, self.waiting) if lease]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """A trial to be run again."""
+
+    trial: str
+    dataset: str
+    family: str
+    attempt: int
+    faults: int
+    kind: str
+
+
+@dataclass(kw_only=True)
+class Lost:
+    """What the loss of a worker meant."""
+
+    #: The job that ran; it has cost an attempt.
+    ran: Lease | None = None
+    #: It has had its last attempt.
+    given_up: bool = False
+    #: The slot is closed now.
+    closed: bool = False
+
+
+@dataclass(kw_only=True)
+class Dispatcher:
+    """The state of every slot, and of every trial that is under way."""
+
+    slots: dict[str, SlotState]
+    retries: list[Retry] = field(default_factory=list)
+    #: Workers of a slot that may die in a row before the slot is closed.
+    most_deaths: int = 5
+    _last_lease: int = 0
+
+    def ready(self, slot: str) -> None:
+        """A slot's worker waits for jobs."""
+        self.slots[slot].phase = "up"
+
+    def wanting(self, now: float, ahead_s: float) -> list[str]:
+        """Slots that need a job: idle ones first, then those whose job may end within ``ahead_s`` seconds."""
+        idle, soon = [], []
+        for slot in self.slots.values():
+            if slot.phase != "up" or slot.waiting:
+                continue
+            if slot.running is None:
+                idle.append(slot.name)
+                continue
+            left = slot.running.expected_left_s(now)
+            if left is not None and left <= ahead_s:
+                soon.append(slot.name)
+        return idle + soon
+
+    def add_retry(self, retry: Retry) -> None:
+        """A trial that was under way when the last scheduler ended."""
+        self.retries.append(retry)
+
+    def retry_for(self, kind: str) -> Retry | None:
+        """Take the oldest trial that is to be run again on this kind of slot."""
+        for retry in self.retries:
+            if retry.kind == kind:
+                self.retries.remove(retry)
+                return retry
+        return None
+
+    def assign(
+        self, slot: str, *, trial: str, dataset: str, family: str, attempt: int, faults: int,
+        expected_step_s: float, limits: Sequence[float | None],
+    ) -> Lease:
+        """Give a trial to a slot: it waits until the slot's worker starts it."""
+        self._last_lease += 1
+        lease = Lease(
+            number=self._last_lease, slot=slot, trial=trial, attempt=attempt, faults=faults,
+            dataset=dataset, family=family, expected_step_s=expected_step_s, limits=tuple(limits),
+        )
+        self.slots[slot].waiting = lease
+        return lease
+
+    def started(self, slot: str, number: int, steps: int, now: float) -> Lease | None:
+        """The waiting lease becomes the running one; ``None`` for a lease that the slot does not hold."""
+        state = self.slots[slot]
+        lease = state.waiting
+        if lease is None or lease.number != number:
+            return None
+        state.running, state.waiting = lease, None
+        lease.started, lease.last_step_at, lease.steps = now, now, steps
+        return lease
+
+    def stepped(self, slot: str, number: int, running_mean: float, seconds: float, now: float) -> Lease | None:
+        """A step of the running lease is done; ``None`` for a lease that the slot does not hold."""
+        lease = self._current(slot, number)
+        if lease is not None:
+            lease.steps_done += 1
+            lease.last_step_at = now
+            lease.expected_step_s = seconds
+            lease.running_mean = running_mean
+        return lease
+
+    def finished(self, slot: str, number: int) -> Lease | None:
+        """The running lease has ended, well or badly; ``None`` for a lease that the slot does not hold."""
+        lease = self._current(slot, number)
+        if lease is not None:
+            self.slots[slot].running = None
+            self.slots[slot].deaths = 0
+        return lease
+
+    def revoked(self, slot: str, number: int) -> Lease | None:
+        """The waiting lease was handed back before it started."""
+        state = self.slots[slot]
+        lease = state.waiting
+        if lease is None or lease.number != number:
+            return None
+        state.waiting = None
+        return lease
+
+    def lost(self, slot: str, *, blame: bool = True) -> Lost:
+        """A slot's worker is gone. The running job costs an attempt, the waiting one costs nothing.
+
+        Args:
+            blame: false where we ended the worker ourselves for a reason that is not the job's.
+        """
+        state = self.slots[slot]
+        result = Lost(ran=state.running)
+        if state.running is not None:
+            ran = state.running
+            faults = ran.faults + (1 if blame else 0)
+            if faults >= MAX_FAULTS or ran.attempt >= MAX_ATTEMPTS:
+                result.given_up = True
+            else:
+                self._run_again(ran, ran.attempt + 1, faults)
+        if state.waiting is not None:
+            self.hand_back(state.waiting)
+        state.running = state.waiting = None
+        state.deaths += 1 if blame else 0
+        result.closed = state.deaths >= self.most_deaths
+        state.phase = "closed" if result.closed else "down"
+        return result
+
+    def hand_back(self, lease: Lease) -> None:
+        """A lease that never started, and whose trial shall be run later by any slot of that kind."""
+        self._run_again(lease, lease.attempt, lease.faults)
+
+    @property
+    def under_way(self) -> list[Lease]:
+        """Every lease, running and waiting."""
+        return [lease for slot in self.slots.values() for lease in slot.leases]
+
+    def _run_again(self, lease: Lease, attempt: int, faults: int) -> None:
+        self.retries.append(Retry(trial=lease.trial, dataset=lease.dataset, family=lease.family,
+                                  attempt=attempt, faults=faults, kind=self.slots[lease.slot].kind))
+
+    def _current(self, slot: str, number: int) -> Lease | None:
+        lease = self.slots[slot].running
+        return lease if lease is not None and lease.number == number else None

@@ -1,0 +1,1 @@
+"""The loop that joins study, dispatcher and backend, and the parts that it is made of."""

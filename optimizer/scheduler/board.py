@@ -1,0 +1,129 @@
+"""The state of a run as a `Status`: a function of values, so that a screen can be tested without a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from optimizer.budgets import shares
+from optimizer.datasets.problem import Problem
+from optimizer.dispatch import SlotState
+from optimizer.gpus import GpuLoad
+from optimizer.records import TrialRecord
+from optimizer.resources import Slot
+from optimizer.scheduler.ledger import DatasetLedger
+from optimizer.scheduler.monitor import ProcessLoad
+from optimizer.status import DatasetStatus, FamilyShare, RecentTrial, SlotStatus
+
+
+def dataset_lines(
+    problems: Sequence[Problem], ledgers: Mapping[str, DatasetLedger], notes: Mapping[str, str],
+    reading: str | None, active: set[str], under_way_s: Mapping[str, float],
+) -> tuple[DatasetStatus, ...]:
+    """One line per dataset, in the order of the study file.
+
+    Args:
+        notes: why a dataset failed.
+        reading: the one that is being read now.
+        active: those with running jobs.
+        under_way_s: slot-seconds of running jobs, by dataset.
+    """
+    lines = []
+    for problem in problems:
+        ledger = ledgers.get(problem.name)
+        if ledger is None:
+            failed = problem.name in notes
+            state = "failed" if failed else "reading" if problem.name == reading else "waiting"
+            lines.append(DatasetStatus(name=problem.name, state=state, note=notes.get(problem.name, "")))
+            continue
+        state = "running" if problem.name in active else "finished" if ledger.finished else "ready"
+        best = ledger.best
+        families = ledger.families.values()
+        lines.append(DatasetStatus(
+            name=problem.name, state=state, metric=ledger.prepared.metric, direction=ledger.prepared.direction,
+            rows=ledger.prepared.rows, columns=ledger.prepared.columns,
+            best_score=best.score if best else None, best_error=best.standard_error if best else None,
+            best_trial=best.trial if best else None, within_error=ledger.within_error(),
+            complete=sum(f.complete for f in families), pruned=sum(f.pruned for f in families),
+            failed=sum(f.failed for f in families),
+            used_s=sum(sum(f.seconds.values()) for f in families) + under_way_s.get(problem.name, 0.0),
+            budget_s=ledger.budget_s, budget_trials=ledger.budget_trials, note=notes.get(problem.name, ""),
+        ))
+    return tuple(lines)
+
+
+def family_lines(
+    names: Sequence[str], ledgers: Mapping[str, DatasetLedger], notes: Mapping[str, str],
+) -> tuple[FamilyShare, ...]:
+    """One line per family, over all datasets."""
+    seconds = shares([ledger.use({}, 0) for ledger in ledgers.values()])
+    total = sum(seconds.values())
+    lines = []
+    for name in names:
+        parts = [ledger.families[name] for ledger in ledgers.values() if name in ledger.families]
+        best = [p.best.score for p in parts if p.best] if len(parts) == 1 else []
+        lines.append(FamilyShare(
+            name=name, seconds=seconds.get(name, 0.0), share=seconds.get(name, 0.0) / total if total else 0.0,
+            complete=sum(p.complete for p in parts), pruned=sum(p.pruned for p in parts),
+            failed=sum(p.failed for p in parts), best_score=best[0] if best else None, note=notes.get(name, ""),
+        ))
+    return tuple(lines)
+
+
+def slot_lines(
+    slots: Sequence[Slot], states: Mapping[str, SlotState], pids: Mapping[str, int | None],
+    loads: Mapping[str, ProcessLoad], gpus: Mapping[str, GpuLoad | None], wall_offset: float,
+) -> tuple[SlotStatus, ...]:
+    """One line per slot.
+
+    Args:
+        wall_offset: what is added to monotonic seconds to have UTC seconds.
+    """
+    lines = []
+    for slot in slots:
+        state = states[slot.name]
+        lease = state.running
+        shown = "busy" if lease else "idle" if state.phase == "up" else state.phase
+        load = loads.get(slot.name, ProcessLoad())
+        card = gpus.get(slot.name)
+        lines.append(SlotStatus(
+            name=slot.name, cores=slot.cores, gpu=slot.gpu.name if slot.gpu else None, state=shown,
+            pid=pids.get(slot.name), cpu=load.cpu, rss_mb=load.rss_mb, gpu_load=card.load if card else None,
+            gpu_memory_mb=card.memory_mb if card else None, trial=lease.trial if lease else None,
+            attempt=lease.attempt if lease else 1, step=lease.steps_done if lease else 0,
+            steps=lease.steps if lease else 0, since=lease.started + wall_offset if lease and lease.started else None,
+            running_mean=lease.running_mean if lease else None,
+        ))
+    return tuple(lines)
+
+
+def recent_line(record: TrialRecord, was_best: bool) -> RecentTrial:
+    """A decided trial's line."""
+    return RecentTrial(trial=record.trial, state=record.state, score=record.score, seconds=record.seconds,
+                       at=record.at, was_best=was_best, reason=record.reason)
+
+
+def progress_and_left_s(ledgers: Sequence[DatasetLedger], missing: int, slots: int) -> tuple[float, float | None]:
+    """How much of the budgets is used, 0 to 1, and how many seconds are left by what is known.
+
+    Args:
+        missing: datasets that are not prepared yet; each counts like the average prepared one.
+        slots: slots that work.
+    """
+    if not ledgers:
+        return 0.0, None
+    done, left_s, known = 0.0, 0.0, True
+    for ledger in ledgers:
+        families = ledger.families.values()
+        used = sum(sum(f.seconds.values()) for f in families)
+        if ledger.budget_s is not None:
+            done += min(1.0, used / ledger.budget_s) if not ledger.finished else 1.0
+            left_s += 0.0 if ledger.finished else max(0.0, ledger.budget_s - used)
+        elif ledger.budget_trials is not None:
+            done += min(1.0, ledger.decided / ledger.budget_trials) if not ledger.finished else 1.0
+            lengths = [f.typical_s for f in families if f.typical_s]
+            known = known and (bool(lengths) or ledger.finished)
+            if lengths and not ledger.finished:
+                left_s += max(0, ledger.budget_trials - ledger.decided) * sum(lengths) / len(lengths)
+    count = len(ledgers) + missing
+    scale = count / len(ledgers) if missing else 1.0
+    return min(1.0, done / count), left_s * scale / max(1, slots) if known else None

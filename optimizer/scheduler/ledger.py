@@ -1,0 +1,165 @@
+"""What a run knows of its datasets and families: told trials, bests, thresholds, seconds. No I/O, no clock."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from optimizer.budgets import DatasetUse, FamilyUse
+from optimizer.datasets.problem import Prepared
+from optimizer.records import TrialRecord
+
+#: Trials per dataset and family whose fold models are kept.
+KEEP_MODELS = 3
+#: The test rows of an expensive model are predicted for trials in this top share of a dataset.
+TOP_SHARE = 0.1
+#: Decided trials that the mean length of a family's trials is taken over.
+_RECENT = 20
+
+
+@dataclass(kw_only=True)
+class FamilyLedger:
+    """One family on one dataset."""
+
+    name: str
+    kinds: frozenset[str]
+    #: Steps of a trial.
+    steps: int
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    #: Failures in a row from the start; a family that only fails is stopped.
+    failed_in_a_row: int = 0
+    #: Slot-seconds of ended jobs, by kind of slot.
+    seconds: dict[str, float] = field(default_factory=dict)
+    begun: int = 0
+    best: TrialRecord | None = None
+    #: Best complete trials whose models are kept, best first.
+    models: list[TrialRecord] = field(default_factory=list)
+    #: Why no trial starts any more; empty while they do.
+    closed: str = ""
+    _recent_s: list[float] = field(default_factory=list)
+    _recent_step_s: list[float] = field(default_factory=list)
+
+    @property
+    def typical_s(self) -> float:
+        """Mean slot-seconds of recent trials."""
+        return sum(self._recent_s) / len(self._recent_s) if self._recent_s else 0.0
+
+    @property
+    def typical_step_s(self) -> float:
+        """Mean seconds of recent steps."""
+        return sum(self._recent_step_s) / len(self._recent_step_s) if self._recent_step_s else 0.0
+
+    def charge(self, kind: str, seconds: float) -> None:
+        """Add slot-seconds of a job that ended."""
+        self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
+
+    def note_length(self, record: TrialRecord) -> None:
+        """Remember how long a trial and its steps took."""
+        if record.state != "failed" and record.step_seconds:
+            self._recent_s = [*self._recent_s, record.seconds][-_RECENT:]
+            self._recent_step_s = [*self._recent_step_s, *record.step_seconds][-_RECENT:]
+
+
+@dataclass(kw_only=True)
+class DatasetLedger:
+    """One dataset: what was prepared, and what came of it."""
+
+    prepared: Prepared
+    families: dict[str, FamilyLedger]
+    budget_s: float | None
+    budget_trials: int | None
+    best: TrialRecord | None = None
+    #: Scores of complete trials with their standard errors, ascending.
+    scores: list[float] = field(default_factory=list)
+    finished: bool = False
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more is better."""
+        return self.prepared.direction == "maximize"
+
+    @property
+    def decided(self) -> int:
+        """Complete and pruned trials."""
+        return sum(f.complete + f.pruned for f in self.families.values())
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether score ``a`` is better than ``b``."""
+        return a > b if self.maximize else a < b
+
+    def tell(self, record: TrialRecord, *, kind: str) -> bool:
+        """Count a told trial; whether it is the dataset's best now."""
+        family = self.families[record.family]
+        family.charge(kind, record.seconds)
+        family.note_length(record)
+        if record.state == "failed":
+            family.failed += 1
+            family.failed_in_a_row += 1
+            return False
+        family.failed_in_a_row = 0
+        if record.state == "pruned":
+            family.pruned += 1
+            return False
+        assert record.score is not None
+        family.complete += 1
+        bisect.insort(self.scores, record.score)
+        if family.best is None or family.best.score is None or self.better(record.score, family.best.score):
+            family.best = record
+        if self.best is None or self.best.score is None or self.better(record.score, self.best.score):
+            self.best = record
+            return True
+        return False
+
+    def keep_models(self, record: TrialRecord) -> list[str]:
+        """Count a trial's kept models among the family's; return the trials whose models are to be dropped."""
+        family = self.families[record.family]
+        family.models.append(record)
+        family.models.sort(key=lambda r: r.score or 0.0, reverse=self.maximize)
+        dropped = [r.trial for r in family.models[KEEP_MODELS:]]
+        del family.models[KEEP_MODELS:]
+        return dropped
+
+    def keep_models_from(self, family: str) -> float | None:
+        """The score from which a trial's models are worth keeping; ``None`` for any."""
+        models = self.families[family].models
+        return models[-1].score if len(models) >= KEEP_MODELS else None
+
+    def predict_test_from(self) -> float | None:
+        """The score that is in the top tenth now; ``None`` for any, while there are few."""
+        count = int(len(self.scores) * TOP_SHARE)
+        if not count:
+            return None
+        return self.scores[-count] if self.maximize else self.scores[count - 1]
+
+    def within_error(self) -> int:
+        """Complete trials whose score lies within one standard error of the best, the best included."""
+        if self.best is None or self.best.score is None:
+            return 0
+        error = self.best.standard_error or 0.0
+        if self.maximize:
+            return len(self.scores) - bisect.bisect_left(self.scores, self.best.score - error)
+        return bisect.bisect_right(self.scores, self.best.score + error)
+
+    def use(self, under_way: Mapping[str, Mapping[str, float]], jobs: int) -> DatasetUse:
+        """What the budgets see.
+
+        Args:
+            under_way: family to kind of slot to seconds that its running and waiting jobs are charged with.
+            jobs: how many of them there are.
+        """
+        uses = {}
+        for family in self.families.values():
+            seconds = dict(family.seconds)
+            for kind, extra in under_way.get(family.name, {}).items():
+                seconds[kind] = seconds.get(kind, 0.0) + extra
+            uses[family.name] = FamilyUse(
+                name=family.name, kinds=family.kinds, seconds=seconds, begun=family.begun,
+                typical_s=family.typical_s, closed=bool(family.closed),
+            )
+        return DatasetUse(
+            name=self.prepared.dataset, families=uses, budget_s=self.budget_s, budget_trials=self.budget_trials,
+            decided=self.decided, under_way=jobs,
+        )

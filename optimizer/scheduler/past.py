@@ -1,0 +1,96 @@
+"""What the journal says of a run's earlier incarnations."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from optimizer import journal
+from optimizer.records import TrialRecord, split_trial_id
+from optimizer.search_space import SearchSpace
+
+
+@dataclass(kw_only=True)
+class Asked:
+    """A trial that was asked and, as far as the journal goes, not told."""
+
+    params: dict[str, Any]
+    seed: int
+    #: Hash of the search space that it was asked from.
+    space: str
+    #: Attempts that were started.
+    attempts: int = 0
+    #: Workers that were lost while they ran it.
+    faults: int = 0
+    kind: str = "cpu"
+
+
+@dataclass(kw_only=True)
+class Past:
+    """The state that a scheduler resumes from."""
+
+    #: How often the run was started before.
+    incarnation: int = 0
+    first_started: float | None = None
+    #: Told trials, in the order in which they were told.
+    told: dict[str, TrialRecord] = field(default_factory=dict)
+    #: Trials that were under way.
+    asked: dict[str, Asked] = field(default_factory=dict)
+    #: Largest trial number ever used, by dataset and family; a number is never used twice.
+    numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: The latest ``dataset_ready`` of each dataset.
+    datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spaces: dict[str, SearchSpace] = field(default_factory=dict)
+    #: Slot-seconds of jobs that were lost, by dataset, family and kind of slot.
+    lost_s: dict[tuple[str, str, str], float] = field(default_factory=lambda: defaultdict(float))
+    #: Datasets that ended, and why, as far as nothing was told there since.
+    models_dropped: set[str] = field(default_factory=set)
+    paused_s: float = 0.0
+
+
+def read_past(path: Path) -> Past:
+    """Replay a journal; an empty or missing one gives an empty past."""
+    past = Past()
+    for record in journal.read(path):
+        _replay(past, record)
+    for trial in past.told:
+        past.asked.pop(trial, None)
+    return past
+
+
+def _replay(past: Past, record: dict[str, Any]) -> None:
+    event = record["event"]
+    if event == "run_started":
+        past.incarnation += 1
+        past.first_started = past.first_started or record["t"]
+    elif event == "dataset_ready":
+        past.datasets[record["dataset"]] = record
+    elif event == "space_described":
+        past.spaces[record["hash"]] = msgspec.convert(record["space"], SearchSpace)
+    elif event == "trial_asked":
+        remember_number(past, record["trial"])
+        past.asked[record["trial"]] = Asked(params=record["params"], seed=record["seed"], space=record["space"])
+    elif event == "job_started" and record["trial"] in past.asked:
+        asked = past.asked[record["trial"]]
+        asked.attempts = record["attempt"]
+        asked.kind = "gpu" if record["slot"].startswith("gpu") else "cpu"
+    elif event == "job_lost":
+        if record["trial"] in past.asked:
+            past.asked[record["trial"]].faults += record["blame"]
+        dataset, family, _ = split_trial_id(record["trial"])
+        past.lost_s[dataset, family, "gpu" if record["slot"].startswith("gpu") else "cpu"] += record["seconds"]
+    elif event == "trial_told":
+        remember_number(past, record["trial"])
+        past.told[record["trial"]] = msgspec.convert(record, TrialRecord)
+    elif event == "models_dropped":
+        past.models_dropped.add(record["trial"])
+
+
+def remember_number(past: Past, trial: str) -> None:
+    """Note that this trial's number is used."""
+    dataset, family, number = split_trial_id(trial)
+    past.numbers[dataset, family] = max(past.numbers.get((dataset, family), -1), number)

@@ -1,0 +1,196 @@
+"""Datasets on their way to the first trial: each is read, encoded and folded, and its search spaces described, by
+short-lived children, so that a table of 2 GB never blocks the scheduler."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from optimizer.child import Child
+from optimizer.config.resolved import FamilyChoice
+from optimizer.datasets.problem import Prepared, Problem
+from optimizer.errors import UserError
+from optimizer.models.base import SpaceDescription, TableSummary
+
+_CRASHED = "its reader ended without a word (exit code {code}); see logs/preparation.log"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetReady:
+    """A dataset that trials can run on."""
+
+    prepared: Prepared
+    #: By family.
+    spaces: Mapping[str, SpaceDescription]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRefused:
+    """A dataset that cannot be used; the others go on."""
+
+    dataset: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOn:
+    """A dataset that takes a while, and what is being done with it."""
+
+    dataset: str
+    doing: str
+
+
+Outcome = DatasetReady | DatasetRefused | ReadingOn
+
+
+class Preparation:
+    """Prepares the datasets of a study, one after the other."""
+
+    def __init__(self, problems: Sequence[Problem], families: Sequence[FamilyChoice], folder: Path) -> None:
+        self._waiting = deque(problems)
+        self._families = families
+        self._folder = folder
+        self._log = folder / "logs" / "preparation.log"
+        self._reader: Child | None = None
+        self._problem: Problem | None = None
+        self._answer: dict[str, Any] = {}
+        self._describer: Child | None = None
+        self._described: Prepared | None = None
+        self._description = b""
+
+    @property
+    def reading(self) -> str | None:
+        """The dataset that is being prepared now."""
+        return self._problem.name if self._problem else self._described.dataset if self._described else None
+
+    @property
+    def left(self) -> int:
+        """Datasets that are not decided yet."""
+        return len(self._waiting) + (self._problem is not None) + (self._described is not None)
+
+    def waitables(self) -> list[Child]:
+        """What to wait for."""
+        return [child for child in (self._reader, self._describer) if child is not None]
+
+    def advance(self) -> list[Outcome]:
+        """Start what can start, read what has come; never waits."""
+        outcomes: list[Outcome] = []
+        if self._describer is not None:
+            outcomes += self._advance_describer(self._describer)
+        if self._reader is not None:
+            outcomes += self._advance_reader(self._reader)
+        if self._reader is None and self._describer is None and self._waiting:
+            self._problem = self._waiting.popleft()
+            self._answer = {}
+            self._reader = Child("optimizer.datasets.prepare", [str(self._folder / "data")],
+                                 given=msgspec.json.encode(self._problem), log=self._log)
+        return outcomes
+
+    def close(self) -> None:
+        """End what is under way."""
+        for child in self.waitables():
+            child.kill()
+
+    def _advance_reader(self, reader: Child) -> list[Outcome]:
+        assert self._problem is not None
+        name = self._problem.name
+        outcomes: list[Outcome] = []
+        for line in reader.lines():
+            message = msgspec.json.decode(line)
+            if "progress" in message:
+                outcomes.append(ReadingOn(dataset=name, doing=message["progress"]))
+            else:
+                self._answer = message
+        if not reader.ended:
+            return outcomes
+        code = reader.exit_code()
+        self._reader = self._problem = None
+        if "prepared" not in self._answer:
+            reason = self._answer.get("error") or _CRASHED.format(code=code)
+            return [*outcomes, DatasetRefused(dataset=name, reason=reason)]
+        self._described = msgspec.convert(self._answer["prepared"], Prepared)
+        self._description = b""
+        self._describer = Child("optimizer.models.describe", log=self._log, given=msgspec.json.encode(
+            [{"dataset": name, "family": f.name, "summary": self._described.summary} for f in self._families]))
+        return outcomes
+
+    def _advance_describer(self, describer: Child) -> list[Outcome]:
+        assert self._described is not None
+        self._description += b"".join(describer.lines())
+        if not describer.ended:
+            return []
+        code = describer.exit_code()
+        prepared = self._described
+        self._describer = self._described = None
+        try:
+            answers = msgspec.json.decode(self._description)
+            return [DatasetReady(prepared=prepared, spaces=narrowed_spaces(answers, self._families))]
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            return [DatasetRefused(dataset=prepared.dataset, reason=_CRASHED.format(code=code))]
+        except UserError as error:
+            return [DatasetRefused(dataset=prepared.dataset, reason=str(error))]
+
+
+def narrowed_spaces(
+    answers: Sequence[Mapping[str, Any]], families: Sequence[FamilyChoice],
+) -> dict[str, SpaceDescription]:
+    """The described spaces with the person's narrowing applied.
+
+    A narrowing of a parameter that a family has on other tables but not on this one is left aside; whether a name is
+    known at all was checked before the start.
+    """
+    overrides = {f.name: f.space for f in families}
+    spaces = {}
+    for answer in answers:
+        if "error" in answer:
+            raise UserError(f"{answer['family']}: {answer['error']}")
+        family = answer["family"]
+        described = msgspec.convert({"space": answer["space"], "starts": answer["starts"]}, SpaceDescription)
+        known = {p.name for p in described.space.parameters} | set(described.space.fixed)
+        space = described.space.narrowed(family, {k: v for k, v in overrides[family].items() if k in known})
+        starts = tuple(start for s in described.starts if (start := space.restricted(s)) and space.contains(start))
+        spaces[family] = SpaceDescription(space=space, starts=starts)
+    return spaces
+
+
+def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[str]:
+    """Mistakes in the narrowed search spaces, found before any worker starts, on three tables made up for it."""
+    narrowed = [f for f in families if f.space]
+    if not narrowed:
+        return []
+    summaries = [_example("binary", "log_loss", 2), _example("multiclass", "log_loss", 3),
+                 _example("regression", "mae", 0)]
+    child = Child("optimizer.models.describe", log=folder / "logs" / "preparation.log", given=msgspec.json.encode(
+        [{"dataset": s.task, "family": f.name, "summary": s} for f in narrowed for s in summaries]))
+    output = b""
+    while not child.ended:
+        output += b"".join(child.lines())
+    answers = msgspec.json.decode(output) if child.exit_code() == 0 else []
+    mistakes = []
+    for family in narrowed:
+        known: dict[str, SpaceDescription] = {}
+        for answer in answers:
+            if answer["family"] == family.name and "error" not in answer:
+                described = msgspec.convert({"space": answer["space"], "starts": ()}, SpaceDescription)
+                for name in [p.name for p in described.space.parameters] + list(described.space.fixed):
+                    known.setdefault(name, described)
+        merged = next(iter(known.values()), None)
+        for name, value in family.space.items():
+            described_there = known.get(name, merged)
+            if described_there is None:
+                continue
+            try:
+                described_there.space.narrowed(family.name, {name: value})
+            except UserError as error:
+                mistakes.append(f"[family.{family.name}.space] {name}: {error}")
+    return mistakes
+
+
+def _example(task: str, metric: str, classes: int) -> TableSummary:
+    return TableSummary(task=task, metric=metric, rows=10_000, numeric=10, categorical=5, max_cardinality=50,
+                        missing=0.05, classes=classes, balance=0.2, weighted=False)

@@ -1,0 +1,273 @@
+"""From a checked study to a running scheduler, and from its end to a closed run folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from optimizer import __version__
+from optimizer.backends import make_backend
+from optimizer.child import Child
+from optimizer.config.resolved import Study
+from optimizer.errors import RunFolderError, StudyFileError
+from optimizer.gpus import Gpu, GpuReport, chosen, find_gpus
+from optimizer.journal import Journal, Record
+from optimizer.models import load_family
+from optimizer.resources import SlotPlan, amount_of_cores, plan_slots, usable_cores, usable_memory_mb
+from optimizer.scheduler.lock import RunLock
+from optimizer.scheduler.loop import Plan, Scheduler
+from optimizer.scheduler.monitor import Monitor
+from optimizer.scheduler.past import Past, read_past, remember_number
+from optimizer.scheduler.preparation import Preparation, check_narrowing
+from optimizer.scheduler.signals import Signals
+from optimizer.study.recorder import Reconciled, Recorder, RecorderTrouble, Recovered
+
+#: What a run's folder holds.
+_FOLDERS = ("logs", "data", "predictions", "models", "scores")
+#: Seconds that the recorder may take at the end for what it has not written yet.
+_FLUSH_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run, apart from what the study says."""
+
+    #: Move an earlier run aside and start anew.
+    fresh: bool = False
+    #: Name in `optimizer.backends`.
+    backend: str = "local"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended."""
+
+    #: ``finished`` or ``stopped``.
+    state: str
+    reason: str
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What this machine offers to a study, and the slots made of it."""
+
+    gpus: GpuReport
+    cores: tuple[int, ...]
+    memory_mb: float
+    plan: SlotPlan
+    #: Family to the device that was chosen for it: ``gpu``, ``cpu`` or ``any``.
+    devices: Mapping[str, str]
+    #: Slot to the card in OpenCL's counting.
+    opencl: Mapping[str, tuple[int, int]]
+    #: Family to the kinds of slot that it may use.
+    kinds: Mapping[str, frozenset[str]]
+    notices: tuple[str, ...]
+
+
+def survey(study: Study, environment: Mapping[str, str], log: Path) -> Machine:
+    """Look at the machine and cut it into slots for this study.
+
+    Raises:
+        ResourceError: the study asks for what is not here.
+    """
+    notices: list[str] = []
+    devices = {}
+    for choice in study.families:
+        family = load_family(choice.name)
+        device = choice.device or family.default_device
+        if device != "cpu" and "gpu" not in family.devices:
+            device = "cpu"
+        devices[choice.name] = device
+    wants_gpu = any(d != "cpu" for d in devices.values()) and study.resources.gpus not in ("none", ())
+    report = find_gpus(environment) if wants_gpu else GpuReport(note="no family of this study asks for a GPU")
+    gpus = chosen(report, study.resources.gpus)
+    if wants_gpu and report.note:
+        notices.append(report.note)
+    usable, whole_mb = usable_cores(), usable_memory_mb()
+    cores = amount_of_cores(study.resources.cores, usable)
+    memory_mb = study.resources.memory_mb(whole_mb)
+    opencl = _opencl_cards(gpus, [n for n, d in devices.items() if d != "cpu"], devices, notices, log)
+    for name, device in devices.items():
+        if device == "any" and gpus and not _can_use(name, gpus, opencl):
+            devices[name] = "cpu"
+    plan = plan_slots(cores=cores, gpus=gpus, devices=devices, memory_mb=memory_mb,
+                      threads_per_slot=study.resources.threads_per_slot)
+    kinds = {}
+    here = {slot.kind for slot in plan.slots}
+    for name, device in devices.items():
+        wanted = {"gpu", "cpu"} if device == "any" else {device}
+        kinds[name] = frozenset(wanted & here)
+    by_slot = {slot.name: opencl[slot.gpu.uuid] for slot in plan.slots if slot.gpu and slot.gpu.uuid in opencl}
+    return Machine(gpus=msgspec.structs.replace(report, gpus=gpus), cores=cores, memory_mb=memory_mb, plan=plan,
+                   devices=devices, opencl=by_slot, kinds=kinds, notices=(*notices, *plan.notices))
+
+
+def _can_use(family: str, gpus: Sequence[Gpu], opencl: Mapping[str, tuple[int, int]]) -> bool:
+    if load_family(family).gpu_api == "opencl":
+        return all(gpu.uuid in opencl for gpu in gpus)
+    return all(gpu.kind == "cuda" for gpu in gpus)
+
+
+def _opencl_cards(
+    gpus: Sequence[Gpu], families: Sequence[str], devices: Mapping[str, str], notices: list[str], log: Path,
+) -> dict[str, tuple[int, int]]:
+    """For families that compute through OpenCL: which of OpenCL's devices is which card, found by a probe."""
+    users = [f for f in families if load_family(f).gpu_api == "opencl"]
+    cards: dict[str, tuple[int, int]] = {}
+    if not users:
+        return cards
+    for gpu in gpus:
+        wanted = {"pci_bus_id": gpu.pci_bus_id, "name": gpu.name if gpu.kind == "opencl" else None}
+        child = Child("optimizer.models.opencl", [msgspec.json.encode(wanted).decode()], log=log)
+        output = b""
+        while not child.ended:
+            output += b"".join(child.lines())
+            time.sleep(0.01)
+        child.exit_code()
+        answer = msgspec.json.decode(output or b'{"error": "the probe died"}')
+        if "error" in answer:
+            text = f"{', '.join(users)} cannot use GPU {gpu.index} ({gpu.name}): {answer['error']}"
+            if any(devices[f] == "gpu" for f in users):
+                from optimizer.errors import ResourceError
+
+                raise ResourceError(f"{text}; set device = \"any\" or \"cpu\"")
+            notices.append(f"{text}; on CPU slots instead")
+        else:
+            cards[gpu.uuid] = (answer["platform"], answer["device"])
+    return cards
+
+
+def run(
+    study: Study, options: RunOptions, *, narrate: Callable[[Record], str | None],
+    listeners: Sequence[Callable[[Record], None]] = (),
+) -> Outcome:
+    """Carry a study out, from where its run folder stands to the end of its budgets.
+
+    Raises:
+        UserError: the study cannot be run as it is; nothing was started.
+    """
+    folder = study.folder
+    if options.fresh and folder.exists():
+        set_aside(folder)
+    make_folder(folder)
+    lock = RunLock(folder)
+    try:
+        return _run_locked(study, options, folder, narrate, listeners)
+    finally:
+        lock.release()
+
+
+def _run_locked(
+    study: Study, options: RunOptions, folder: Path, narrate: Callable[[Record], str | None],
+    listeners: Sequence[Callable[[Record], None]],
+) -> Outcome:
+    mistakes = check_narrowing(study.families, folder)
+    if mistakes:
+        raise StudyFileError([f"{study.path}: {m}" for m in mistakes])
+    machine = survey(study, os.environ, folder / "logs" / "preparation.log")
+    recorder = Recorder(folder)
+    signals = Signals()
+    journal = Journal(folder / "journal.jsonl", time.time)
+    try:
+        past = read_past(journal.path)
+        _reconcile(recorder, journal, past)
+        started = time.time()
+        first_started = past.first_started or started
+        plan = Plan(
+            study=study, folder=folder, slots=machine.plan.slots, gpus=machine.gpus, kinds=machine.kinds,
+            gpu_required=frozenset(n for n, d in machine.devices.items() if d == "gpu"), opencl=machine.opencl,
+            first_started=first_started, started=started, deadline=study.deadline_at(first_started, started),
+            narrate=narrate, listeners=listeners,
+        )
+        scheduler = Scheduler(
+            plan=plan, journal=journal, recorder=recorder, signals=signals, past=past,
+            backend=make_backend(options.backend, folder=folder, families=[f.name for f in study.families]),
+            preparation=Preparation(study.datasets, study.families, folder),
+            monitor=Monitor(_gpu_watcher(machine, folder)),
+        )
+        scheduler.announce(study_snapshot(study, machine, past), machine.notices)
+        try:
+            reason = scheduler.run()
+        finally:
+            scheduler.close()
+        state = "finished" if reason == "finished" else "stopped"
+        scheduler.emit("run_ended", durable=True, state=state, reason=reason)
+        if not scheduler.recorder.finish(_FLUSH_S):
+            scheduler.emit("notice", text="optuna.db lacks the latest trials; the next start adds them from the journal")
+        scheduler.write_status(state)
+        return Outcome(state=state, reason=reason, folder=folder)
+    except BaseException:
+        recorder.kill()
+        raise
+    finally:
+        journal.close()
+        signals.close()
+
+
+def study_snapshot(study: Study, machine: Machine, past: Past) -> Record:
+    """What ``run_started`` tells of the study and the slots."""
+    return {
+        "incarnation": past.incarnation + 1, "pid": os.getpid(), "version": __version__,
+        "resumed": past.incarnation > 0,
+        "study": {
+            "name": study.name, "datasets": [p.name for p in study.datasets],
+            "families": [f.name for f in study.families], "folds": study.folds, "repeats": study.repeats,
+            "seed": study.seed, "sampler": study.sampler, "pruner": study.pruner,
+            "time_per_dataset_s": study.time_per_dataset_s, "trials": study.trials,
+            "deadline": None if study.deadline is None else str(study.deadline),
+        },
+        "slots": [{"name": s.name, "cores": s.cores, "threads": s.threads,
+                   "gpu": s.gpu.uuid if s.gpu else None, "memory_mb": round(s.memory_mb)}
+                  for s in machine.plan.slots],
+    }
+
+
+def make_folder(folder: Path) -> None:
+    """Make the run's folder with what it holds."""
+    try:
+        for name in _FOLDERS:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be made: {error.strerror}; choose another place for the study file, "
+                             "or make the folder writable") from error
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename an earlier run's folder, so that a fresh one takes its place; returns the new name."""
+    RunLock(folder).release()  # refused while another scheduler runs it
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(folder.stat().st_mtime))
+    aside = folder.with_name(f"{folder.name}.{stamp}")
+    number = 2
+    while aside.exists():
+        aside = folder.with_name(f"{folder.name}.{stamp}.{number}")
+        number += 1
+    folder.rename(aside)
+    return aside
+
+
+def _reconcile(recorder: Recorder, journal: Journal, past: Past) -> None:
+    """Wait until journal and database hold the same trials; take over what only the database had."""
+    while True:
+        reply = recorder.receive()
+        if reply is None or (isinstance(reply, RecorderTrouble) and reply.fatal):
+            reason = reply.reason if reply is not None else "the recorder ended; see logs/recorder.log"
+            raise RunFolderError(reason)
+        if isinstance(reply, Recovered):
+            journal.append("trial_told", **msgspec.to_builtins(reply.record))
+            past.told[reply.record.trial] = reply.record
+            past.asked.pop(reply.record.trial, None)
+            remember_number(past, reply.record.trial)
+        elif isinstance(reply, Reconciled):
+            return
+
+
+def _gpu_watcher(machine: Machine, folder: Path) -> Child | None:
+    if not any(g.kind == "cuda" for g in machine.gpus.gpus):
+        return None
+    return Child("optimizer.gpus", ["--watch"], log=folder / "logs" / "gpus.log")
