@@ -149,6 +149,8 @@ class Family(Protocol):
     runtime: str
     #: What it can run on: ``cpu``, ``gpu`` or both.
     devices: tuple[str, ...]
+    #: What it reaches a GPU through: ``cuda`` or ``opencl``; empty where it runs on the CPU only.
+    gpu_api: str
     #: ``gpu``, ``cpu`` or ``any``, unless the study file says otherwise.
     default_device: str
     #: With the dot, for model files.

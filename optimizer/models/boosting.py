@@ -86,14 +86,13 @@ def fold_weights(data: FoldData, metric: str, params: Mapping[str, Any]) -> tupl
     relative, class_weight = weights_key(metric, params)
     if relative and data.task == "regression":
         size = np.abs(data.y_train)
+        middling = float(np.median(size[size > 0])) if size.any() else 1.0
         # Values near 0 would outweigh all others: nothing counts more than a hundred times a middling row.
-        floor = max(0.01 * float(np.median(size)), float(np.finfo(np.float32).tiny))
-        middle = 1.0 / max(float(np.median(size)), floor)
-        w_train = _times(w_train, 1.0 / np.maximum(size, floor) / middle)
-        w_valid = _times(w_valid, 1.0 / np.maximum(np.abs(data.y_valid), floor) / middle)
+        w_train = _times(w_train, middling / np.maximum(size, 0.01 * middling))
+        w_valid = _times(w_valid, middling / np.maximum(np.abs(data.y_valid), 0.01 * middling))
     if class_weight == "balanced" and data.n_classes:
         codes = data.y_train.astype(np.intp)
-        mass = np.bincount(codes, weights=w_train, minlength=data.n_classes)
+        mass = np.bincount(codes, weights=w_train, minlength=data.n_classes).astype(np.float64)
         factors = np.divide(mass.sum() / np.count_nonzero(mass), mass, out=np.ones_like(mass), where=mass > 0)
         w_train = _times(w_train, factors[codes])
         w_valid = _times(w_valid, factors[data.y_valid.astype(np.intp)])
@@ -101,10 +100,9 @@ def fold_weights(data: FoldData, metric: str, params: Mapping[str, Any]) -> tupl
 
 
 def target_scale(data: FoldData, params: Mapping[str, Any]) -> float:
-    """Size of the gradients of the first tree, by which penalties in their units are multiplied.
+    """Size of the gradients of the first tree: the target's standard deviation for a squared error, else 1.
 
-    So that one search space fits house prices and growth rates alike: the standard deviation of the target for
-    a squared error, 1 where gradients have no unit.
+    Penalties are measured in it, so that one search space fits house prices and growth rates alike.
     """
     import numpy as np
 

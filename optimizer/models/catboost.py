@@ -55,6 +55,7 @@ class CatBoost:
     library = "catboost"
     runtime = "catboost"
     devices = ("cpu", "gpu")
+    gpu_api = "cuda"
     default_device = "cpu"
     suffix = ".cbm"
 

@@ -55,6 +55,7 @@ class LightGBM:
     library = "lightgbm"
     runtime = "openmp"
     devices = ("cpu", "gpu")
+    gpu_api = "opencl"
     default_device = "any"
     suffix = ".txt"
 
@@ -108,7 +109,7 @@ class LightGBM:
         """
         import lightgbm as lgb
 
-        log = _Log.installed()
+        log = NativeLog.installed()
         on_gpu = context.device == "gpu" and max(data.cardinalities, default=0) <= _OPENCL_BINS
         binning = _binning_parameters(params, context, on_gpu=on_gpu)
         train, valid = _binned(data, params, context, binning)
@@ -130,7 +131,7 @@ class LightGBM:
         """See `Family.load`."""
         import lightgbm as lgb
 
-        _Log.installed()
+        NativeLog.installed()
         booster = lgb.Booster(model_file=path)
         return LightGBMModel(booster, task=task, device="cpu", threads=threads, best=booster.current_iteration())
 
@@ -219,16 +220,16 @@ class _Listener:
             raise lgb.callback.EarlyStopException(self._best, env.evaluation_result_list)
 
 
-class _Log:
+class NativeLog:
     """Takes the library's log lines in place of the terminal; one for the whole process, as the library's is."""
 
-    _installed: _Log | None = None
+    _installed: NativeLog | None = None
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=200)
 
     @classmethod
-    def installed(cls) -> _Log:
+    def installed(cls) -> NativeLog:
         """The process's log, emptied."""
         import lightgbm as lgb
 

@@ -58,6 +58,7 @@ class XGBoost:
     library = "xgboost"
     runtime = "openmp"
     devices = ("cpu", "gpu")
+    gpu_api = "cuda"
     default_device = "any"
     suffix = ".ubj"
 
@@ -135,9 +136,11 @@ def _native_parameters(data: FoldData, params: Mapping[str, Any], context: FitCo
         "tree_method": "hist", "max_bin": params["max_bin"], "nthread": context.threads, "seed": context.seed,
         "validate_parameters": True, "verbosity": 1,
     }
-    scale = boosting.target_scale(data, params)
-    native["reg_alpha"] *= scale
-    native["gamma"] *= scale**2
+    # With rows that weigh 1 / unit², see `_binned`, these mean the same whatever the target's unit.
+    unit = boosting.target_scale(data, params)
+    native["reg_alpha"] /= unit
+    native["reg_lambda"] /= unit**2
+    native["min_child_weight"] /= unit**2
     if data.task == "binary":
         native |= {"objective": "binary:logistic", "eval_metric": "logloss"}
     elif data.task == "multiclass":
@@ -153,7 +156,12 @@ def _native_parameters(data: FoldData, params: Mapping[str, Any], context: FitCo
 
 
 def _binned(data: FoldData, params: Mapping[str, Any], context: FitContext) -> tuple[Any, Any]:
-    """Training and validation rows in bins. The cuts are drawn from weighted rows, hence the weights in the key."""
+    """Training and validation rows in bins. The cuts are drawn from weighted rows, hence the weights in the key.
+
+    The library makes no split whose gain is below 1e-6, in squared units of the target: nothing could be learned of
+    values as small as daily returns. Dividing all weights by the target's variance makes gains free of its unit.
+    """
+    import numpy as np
     import xgboost as xgb
 
     max_bin = params["max_bin"]
@@ -164,10 +172,14 @@ def _binned(data: FoldData, params: Mapping[str, Any], context: FitContext) -> t
 
     def make() -> tuple[Any, Any]:
         w_train, w_valid = boosting.fold_weights(data, context.metric, params)
+        unit = boosting.target_scale(data, params)
+        if unit != 1.0:
+            w_train = (np.ones(len(data.y_train)) if w_train is None else w_train) / unit**2
         train = xgb.QuantileDMatrix(data.x_train, data.y_train, weight=w_train, **shared)
         return train, xgb.QuantileDMatrix(data.x_valid, data.y_valid, weight=w_valid, ref=train, **shared)
 
-    key = ("xgboost", data.key, max_bin, context.device, boosting.weights_key(context.metric, params))
+    key = ("xgboost", data.key, max_bin, context.device, boosting.is_absolute(params),
+           boosting.weights_key(context.metric, params))
     binned: tuple[Any, Any] = context.cache.get(key, make)
     return binned
 

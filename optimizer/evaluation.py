@@ -1,0 +1,285 @@
+"""Evaluates a job step by step: fit a fold, predict it, score it, report it. No processes here, and no Optuna."""
+
+from __future__ import annotations
+
+import math
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optimizer.errors import NotFiniteFault, WrongDeviceFault
+from optimizer.messages import CrossValidation, Job, JobFinished, StepFinished
+from optimizer.metrics import Metric, get_metric
+from optimizer.models.base import Family, FitContext, FittedModel, FoldCache, FoldData
+from optimizer.prediction import FoldMean, on_original_scale
+from optimizer.store import ModelInfo, Store, from_stored, to_stored
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from optimizer.datasets.table import Table
+
+    Floats = npt.NDArray[np.floating[Any]]
+
+#: Share of a fit's seconds above which predicting the test rows is for promising trials only.
+_COSTLY = 0.1
+
+#: Predicting the test rows with all folds' models is never put off if it takes less than this, in seconds.
+_CHEAP_S = 0.25
+
+
+def evaluate(
+    job: Job, *, store: Store, family: Family, threads: int, opencl: tuple[int, int] | None, cache: FoldCache,
+    emit: Callable[[StepFinished], None],
+) -> JobFinished:
+    """Cross-validate the job's point, reporting every fold; what it returns is on disk before.
+
+    Raises:
+        WrongDeviceFault: the GPU was required, and the first fit ran on the CPU.
+        NotFiniteFault: a prediction or score is no number, or the metric is undefined on a fold.
+        StorageFault: the table cannot be read, or the predictions not be written.
+    """
+    from optimizer.datasets.table import Table
+
+    meter = _Meter()
+    table = Table.open(store.table_folder(job.workload.table))
+    trial = _Trial(job.workload, table, family, threads, opencl, cache)
+    for step in range(table.meta.steps):
+        seconds = trial.take(step)
+        mean = statistics.fmean(trial.scores)
+        emit(StepFinished(
+            lease=job.lease, step=step, score=trial.scores[-1], running_mean=mean, seconds=seconds,
+        ))
+        last = step == table.meta.steps - 1
+        if not last and _is_hopeless(mean, step, job.workload.limits, trial.metric):
+            return _finished(job, trial, meter, outcome="pruned")
+    trial.predict_test_rows_held_back()
+    return _stored(job, trial, meter, store)
+
+
+def _is_hopeless(mean: float, step: int, limits: tuple[float | None, ...], metric: Metric) -> bool:
+    limit = limits[step] if step < len(limits) else None
+    return limit is not None and metric.is_better(limit, mean)
+
+
+@dataclass
+class _Trial:
+    """A trial under way: the models, predictions and scores of the folds so far."""
+
+    workload: CrossValidation
+    table: Table
+    family: Family
+    threads: int
+    opencl: tuple[int, int] | None
+    cache: FoldCache
+    models: list[FittedModel] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    step_seconds: list[float] = field(default_factory=list)
+    fit_seconds: float = 0.0
+    #: Whether predicting the test rows waits for the final score; known after the first exported fold.
+    _held_back: bool | None = None
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        meta = self.table.meta
+        self.metric = get_metric(self.workload.metric)
+        self.metric.check_task(meta.task)
+        # Two datasets may share a table and differ in the metric, and so in the scale of what is cached of it.
+        self._rows_name = f"{self.workload.table}/log1p" if self.metric.log_target else self.workload.table
+        self._test = FoldMean(log_target=self.metric.log_target)
+        self._predicted_steps = 0
+        width = len(meta.classes) if meta.task == "multiclass" else 1
+        kind = np.float64 if meta.task == "regression" else np.float32
+        self.oof: Floats = np.full((meta.repeats, meta.rows, width), np.nan, kind)
+
+    @property
+    def exported_steps(self) -> tuple[int, ...]:
+        """Steps whose models predict rows without a fold: all, but of time-ordered folds only the last window."""
+        meta = self.table.meta
+        if meta.fold_kind == "time":
+            return tuple(range(meta.folds - 1, meta.steps, meta.folds))
+        return tuple(range(meta.steps))
+
+    @property
+    def score(self) -> float:
+        """Mean over the folds so far."""
+        return statistics.fmean(self.scores)
+
+    @property
+    def device(self) -> str:
+        """Where the fits ran: ``gpu`` only if all of them did."""
+        return "gpu" if self.models and all(m.device == "gpu" for m in self.models) else "cpu"
+
+    def take(self, step: int) -> float:
+        """Fit, predict and score one fold; returns its seconds."""
+        begun = time.perf_counter()
+        train, valid = self.table.split(step)
+        model, fit_seconds = self._fit(step, train, valid)
+        self._record_fold(step, model, valid)
+        if step in self.exported_steps:
+            self._predict_test_rows(model, fit_seconds)
+        self.step_seconds.append(time.perf_counter() - begun)
+        return self.step_seconds[-1]
+
+    def predict_test_rows_held_back(self) -> None:
+        """Predict the test rows after all, if the score deserves it."""
+        if not self._held_back:
+            return
+        wanted = self.workload.predict_test_from
+        if wanted is None or not self.metric.is_better(wanted, self.score):
+            for step in self.exported_steps[self._predicted_steps:]:
+                self._add_test_prediction(self.models[step])
+
+    def test_prediction(self) -> Floats | None:
+        """The stored form of the mean over the exported models; ``None`` where it was not predicted by all."""
+        if self._predicted_steps < len(self.exported_steps):
+            return None  # there are no test rows, or they are not worth the time
+        return to_stored(self._test.result(), self.table.meta.task)
+
+    def pooled_score(self) -> float | None:
+        """Mean over repeats of the score of all out-of-fold predictions together; ``None`` where undefined."""
+        import numpy as np
+
+        scores = []
+        for oof in self.oof:
+            rows = np.flatnonzero(~np.isnan(oof[:, 0]))
+            scores.append(self.metric.score(self.table.y[rows], from_stored(oof[rows], self.table.meta.task)))
+        mean = statistics.fmean(scores)
+        return mean if math.isfinite(mean) else None
+
+    def _fit(self, step: int, train: Any, valid: Any) -> tuple[FittedModel, float]:
+        import numpy as np
+
+        table, meta, workload = self.table, self.table.meta, self.workload
+        y = np.log1p(table.y) if self.metric.log_target else table.y
+        weights = table.weights
+        repeat, fold = divmod(step, meta.folds)
+        data = FoldData(
+            key=(self._rows_name, repeat, fold),
+            x_train=table.x[train], y_train=y[train], w_train=None if weights is None else weights[train],
+            x_valid=table.x[valid], y_valid=y[valid], w_valid=None if weights is None else weights[valid],
+            cardinalities=meta.cardinalities, task=meta.task, n_classes=len(meta.classes),
+        )
+        context = FitContext(
+            threads=self.threads, device=workload.device, seed=(workload.seed + step) % 2**31, metric=self.metric.name,
+            cache=self.cache, opencl=self.opencl,
+        )
+        begun = time.perf_counter()
+        model = self.family.fit(data, workload.params, context)
+        seconds = time.perf_counter() - begun
+        self.fit_seconds += seconds
+        if workload.device == "gpu" and workload.device_required and model.device != "gpu":
+            raise WrongDeviceFault(
+                f"{self.family.name} was given a GPU and trained on the CPU; `optimizer doctor` says what is missing"
+            )
+        self.models.append(model)
+        return model, seconds
+
+    def _record_fold(self, step: int, model: FittedModel, valid: Any) -> None:
+        meta, log_target = self.table.meta, self.metric.log_target
+        raw = _finite(model.predict(self.table.x[valid]), f"fold {step}", "predictions")
+        stored = to_stored(on_original_scale(raw, log_target=log_target), meta.task)
+        self.oof[step // meta.folds, valid] = _finite(stored, f"fold {step}", "predictions, as they are stored,")
+        score = self.metric.score(self.table.y[valid], from_stored(stored, meta.task))
+        if not math.isfinite(score):
+            raise NotFiniteFault(
+                f"{self.metric.name} is {score} on fold {step} with its {len(valid)} validation rows; "
+                "fewer folds or another metric may help"
+            )
+        self.scores.append(score)
+
+    def _predict_test_rows(self, model: FittedModel, fit_seconds: float) -> None:
+        if self._held_back or self.table.x_test is None:
+            return
+        begun = time.perf_counter()
+        self._add_test_prediction(model)
+        seconds = time.perf_counter() - begun
+        if self._held_back is None:
+            costly = seconds > _COSTLY * fit_seconds and seconds * len(self.exported_steps) > _CHEAP_S
+            self._held_back = costly and self.workload.predict_test_from is not None
+
+    def _add_test_prediction(self, model: FittedModel) -> None:
+        if self.table.x_test is not None:
+            self._test.add(_finite(model.predict(self.table.x_test), "test rows", "predictions"))
+            self._predicted_steps += 1
+
+
+def _finite(prediction: Floats, place: str, what: str) -> Floats:
+    import numpy as np
+
+    good = np.isfinite(prediction)
+    if not good.all():
+        raise NotFiniteFault(f"{place}: {int((~good).sum())} of {good.size} {what} are infinite or no numbers")
+    return prediction
+
+
+def _stored(job: Job, trial: _Trial, meter: _Meter, store: Store) -> JobFinished:
+    """Write what is kept of a complete trial, and say so."""
+    workload, meta = job.workload, trial.table.meta
+    test = trial.test_prediction()
+    kept = workload.keep_models_from is None or not trial.metric.is_better(workload.keep_models_from, trial.score)
+    if kept:
+        store.write_models(job.trial, trial.models, ModelInfo(
+            trial=job.trial, attempt=job.attempt, family=trial.family.name, suffix=trial.family.suffix,
+            table=workload.table, metric=trial.metric.name, task=meta.task, classes=meta.classes,
+            cardinalities=meta.cardinalities, log_target=trial.metric.log_target,
+            exported_steps=trial.exported_steps, best_iterations=tuple(m.best_iteration for m in trial.models),
+            score=trial.score, params=workload.params,
+        ))
+    written = store.write_predictions(job.trial, job.attempt, trial.oof, test)
+    return _finished(
+        job, trial, meter, outcome="complete", pooled_score=trial.pooled_score(), written=written,
+        test_predicted=test is not None, models_kept=kept,
+    )
+
+
+def _finished(
+    job: Job, trial: _Trial, meter: _Meter, *, outcome: str, pooled_score: float | None = None,
+    written: tuple[str | None, int] = (None, 0), test_predicted: bool = False, models_kept: bool = False,
+) -> JobFinished:
+    scores = trial.scores
+    return JobFinished(
+        lease=job.lease, outcome=outcome, score=trial.score,
+        standard_error=statistics.stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else None,
+        fold_scores=tuple(scores), pooled_score=pooled_score,
+        best_iterations=tuple(m.best_iteration for m in trial.models), step_seconds=tuple(trial.step_seconds),
+        seconds=meter.seconds(), fit_seconds=trial.fit_seconds, cpu_seconds=meter.cpu_seconds(),
+        peak_rss_mb=meter.peak_rss_mb(), device=trial.device, predictions_sha256=written[0],
+        predictions_bytes=written[1], test_predicted=test_predicted, models_kept=models_kept,
+    )
+
+
+class _Meter:
+    """What one job costs this process: time, CPU, and the highest resident memory."""
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._cpu_begun = time.process_time()
+        try:
+            # 5 sets the peak back to the present size, so that it is this job's and not the worker's.
+            Path("/proc/self/clear_refs").write_text("5")
+            self._own_peak = True
+        except OSError:
+            self._own_peak = False
+
+    def seconds(self) -> float:
+        """Since the job's first work."""
+        return time.perf_counter() - self._begun
+
+    def cpu_seconds(self) -> float:
+        """Of all threads, since the job's first work."""
+        return time.process_time() - self._cpu_begun
+
+    def peak_rss_mb(self) -> float:
+        """Of the job; of the worker's whole life where the kernel does not let it be set back."""
+        if self._own_peak:
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) / 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
