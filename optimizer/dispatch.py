@@ -186,28 +186,32 @@ class Dispatcher:
         state.waiting = None
         return lease
 
-    def lost(self, slot: str, *, blame: bool = True) -> Lost:
+    def lost(self, slot: str, *, retry: bool = True) -> Lost:
         """A slot's worker is gone. The running job costs an attempt, the waiting one costs nothing.
 
         Args:
-            blame: false where we ended the worker ourselves for a reason that is not the job's.
+            retry: false where the job would only end the same way again.
         """
         state = self.slots[slot]
         result = Lost(ran=state.running)
         if state.running is not None:
             ran = state.running
-            faults = ran.faults + (1 if blame else 0)
-            if faults >= MAX_FAULTS or ran.attempt >= MAX_ATTEMPTS:
+            faults = ran.faults + 1
+            if not retry or faults >= MAX_FAULTS or ran.attempt >= MAX_ATTEMPTS:
                 result.given_up = True
             else:
                 self._run_again(ran, ran.attempt + 1, faults)
         if state.waiting is not None:
             self.hand_back(state.waiting)
         state.running = state.waiting = None
-        state.deaths += 1 if blame else 0
+        state.deaths += 1
         result.closed = state.deaths >= self.most_deaths
         state.phase = "closed" if result.closed else "down"
         return result
+
+    def restarting(self, slot: str) -> None:
+        """Another worker is being started in a slot that lost its own."""
+        self.slots[slot].phase = "starting"
 
     def hand_back(self, lease: Lease) -> None:
         """A lease that never started, and whose trial shall be run later by any slot of that kind."""

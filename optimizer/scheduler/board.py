@@ -17,15 +17,14 @@ from optimizer.status import DatasetStatus, FamilyShare, RecentTrial, SlotStatus
 
 def dataset_lines(
     problems: Sequence[Problem], ledgers: Mapping[str, DatasetLedger], notes: Mapping[str, str],
-    reading: str | None, active: set[str], under_way_s: Mapping[str, float],
+    reading: str | None, under_way_s: Mapping[str, float],
 ) -> tuple[DatasetStatus, ...]:
     """One line per dataset, in the order of the study file.
 
     Args:
         notes: why a dataset failed.
         reading: the one that is being read now.
-        active: those with running jobs.
-        under_way_s: slot-seconds of running jobs, by dataset.
+        under_way_s: slot-seconds of running jobs, by dataset; only datasets with jobs are in it.
     """
     lines = []
     for problem in problems:
@@ -35,7 +34,7 @@ def dataset_lines(
             state = "failed" if failed else "reading" if problem.name == reading else "waiting"
             lines.append(DatasetStatus(name=problem.name, state=state, note=notes.get(problem.name, "")))
             continue
-        state = "running" if problem.name in active else "finished" if ledger.finished else "ready"
+        state = "running" if problem.name in under_way_s else "finished" if ledger.finished else "ready"
         best = ledger.best
         families = ledger.families.values()
         lines.append(DatasetStatus(

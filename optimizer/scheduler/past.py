@@ -47,9 +47,8 @@ class Past:
     spaces: dict[str, SearchSpace] = field(default_factory=dict)
     #: Slot-seconds of jobs that were lost, by dataset, family and kind of slot.
     lost_s: dict[tuple[str, str, str], float] = field(default_factory=lambda: defaultdict(float))
-    #: Datasets that ended, and why, as far as nothing was told there since.
+    #: Trials whose fold models were kept at first and then dropped.
     models_dropped: set[str] = field(default_factory=set)
-    paused_s: float = 0.0
 
 
 def read_past(path: Path) -> Past:

@@ -14,17 +14,20 @@ from optimizer import __version__
 from optimizer.backends import make_backend
 from optimizer.child import Child
 from optimizer.config.resolved import Study
-from optimizer.errors import RunFolderError, StudyFileError
+from optimizer.errors import ResourceError, RunFolderError, StudyFileError
 from optimizer.gpus import Gpu, GpuReport, chosen, find_gpus
 from optimizer.journal import Journal, Record
 from optimizer.models import load_family
 from optimizer.resources import SlotPlan, amount_of_cores, plan_slots, usable_cores, usable_memory_mb
+from optimizer.scheduler.book import Book
+from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.lock import RunLock
-from optimizer.scheduler.loop import Plan, Scheduler
+from optimizer.scheduler.loop import FINISHED, Plan, Scheduler
 from optimizer.scheduler.monitor import Monitor
 from optimizer.scheduler.past import Past, read_past, remember_number
 from optimizer.scheduler.preparation import Preparation, check_narrowing
 from optimizer.scheduler.signals import Signals
+from optimizer.store import Store
 from optimizer.study.recorder import Reconciled, Recorder, RecorderTrouble, Recovered
 
 #: What a run's folder holds.
@@ -134,8 +137,6 @@ def _opencl_cards(
         if "error" in answer:
             text = f"{', '.join(users)} cannot use GPU {gpu.index} ({gpu.name}): {answer['error']}"
             if any(devices[f] == "gpu" for f in users):
-                from optimizer.errors import ResourceError
-
                 raise ResourceError(f"{text}; set device = \"any\" or \"cpu\"")
             notices.append(f"{text}; on CPU slots instead")
         else:
@@ -179,27 +180,33 @@ def _run_locked(
         _reconcile(recorder, journal, past)
         started = time.time()
         first_started = past.first_started or started
+        events = EventLog(journal, folder / "logs" / "run.log", narrate, listeners)
         plan = Plan(
-            study=study, folder=folder, slots=machine.plan.slots, gpus=machine.gpus, kinds=machine.kinds,
-            gpu_required=frozenset(n for n, d in machine.devices.items() if d == "gpu"), opencl=machine.opencl,
+            study=study, folder=folder, slots=machine.plan.slots, gpus=machine.gpus, opencl=machine.opencl,
             first_started=first_started, started=started, deadline=study.deadline_at(first_started, started),
-            narrate=narrate, listeners=listeners,
+        )
+        book = Book(
+            study, kinds=machine.kinds, slots=len(plan.slots), events=events, store=Store(folder), past=past,
+            gpu_required=frozenset(n for n, d in machine.devices.items() if d == "gpu"),
         )
         scheduler = Scheduler(
-            plan=plan, journal=journal, recorder=recorder, signals=signals, past=past,
+            plan, book=book, events=events, recorder=recorder, signals=signals,
             backend=make_backend(options.backend, folder=folder, families=[f.name for f in study.families]),
             preparation=Preparation(study.datasets, study.families, folder),
             monitor=Monitor(_gpu_watcher(machine, folder)),
         )
-        scheduler.announce(study_snapshot(study, machine, past), machine.notices)
+        events.emit("run_started", durable=True, **study_snapshot(study, machine, past))
+        for notice in machine.notices:
+            events.notice(notice)
         try:
             reason = scheduler.run()
         finally:
             scheduler.close()
-        state = "finished" if reason == "finished" else "stopped"
-        scheduler.emit("run_ended", durable=True, state=state, reason=reason)
-        if not scheduler.recorder.finish(_FLUSH_S):
-            scheduler.emit("notice", text="optuna.db lacks the latest trials; the next start adds them from the journal")
+            recorder = scheduler.recorder
+        state = "finished" if reason == FINISHED else "stopped"
+        events.emit("run_ended", durable=True, state=state, reason=reason)
+        if not recorder.finish(_FLUSH_S):
+            events.notice("optuna.db lacks the latest trials; the next start adds them from the journal")
         scheduler.write_status(state)
         return Outcome(state=state, reason=reason, folder=folder)
     except BaseException:

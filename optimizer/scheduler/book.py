@@ -1,0 +1,324 @@
+"""The book of a run: every dataset and family with its search, every trial from asked to told.
+
+A trial is in the journal before anybody runs it, and it is told when its predictions and its record are on the disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from optimizer.budgets import DatasetUse
+from optimizer.config.resolved import Study
+from optimizer.datasets.problem import Prepared, differences
+from optimizer.dispatch import Lease, Retry
+from optimizer.messages import CrossValidation, JobFinished
+from optimizer.models.base import SpaceDescription
+from optimizer.records import TrialRecord, trial_id
+from optimizer.resources import Slot
+from optimizer.scheduler.events import EventLog
+from optimizer.scheduler.ledger import DatasetLedger, FamilyLedger
+from optimizer.scheduler.past import Past
+from optimizer.scheduler.preparation import DatasetReady
+from optimizer.store import Store
+from optimizer.strategies import load_pruner, load_sampler
+from optimizer.study.database import StudyKey
+from optimizer.study.searcher import Searcher, trial_seed
+
+#: Trials in a row that fail before their family is stopped on a dataset.
+MOST_FAILURES = 5
+
+
+@dataclass(kw_only=True)
+class UnderWay:
+    """A trial that was asked and is not told."""
+
+    params: dict[str, Any]
+    seed: int
+    #: Hash of the search space that it was asked from.
+    space: str
+    key: StudyKey
+    #: ``cpu`` or ``gpu``: where its latest attempt was sent.
+    device: str = "cpu"
+
+
+@dataclass(kw_only=True)
+class Search:
+    """One dataset and family: where points come from, and where they are recorded."""
+
+    searcher: Searcher
+    key: StudyKey
+    space: str
+    next_number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A trial that was told just now."""
+
+    record: TrialRecord
+    key: StudyKey
+    was_best: bool
+
+
+class Book:
+    """What is known of the search. It speaks to no process; the loop does."""
+
+    def __init__(
+        self, study: Study, *, kinds: Mapping[str, frozenset[str]], gpu_required: frozenset[str], slots: int,
+        events: EventLog, store: Store, past: Past,
+    ) -> None:
+        """``kinds``: those of slot that each family may use; ``gpu_required``: the families that want no CPU slot."""
+        self.ledgers: dict[str, DatasetLedger] = {}
+        #: Why a dataset failed, or what else is to be said of it.
+        self.notes: dict[str, str] = {}
+        self.family_notes: dict[str, str] = {}
+        self.kinds = dict(kinds)
+        self._study = study
+        self._gpu_required = gpu_required
+        self._moved: set[str] = set()
+        self._slots = slots
+        self._events = events
+        self._store = store
+        self._past = past
+        self._pruner = load_pruner(study.pruner)
+        self._searches: dict[tuple[str, str], Search] = {}
+        self._under_way: dict[str, UnderWay] = {}
+
+    # Datasets.
+
+    def add_dataset(self, ready: DatasetReady) -> list[Retry]:
+        """Take in a prepared dataset with what is known from before; returns its trials that are to be run again."""
+        prepared = ready.prepared
+        name = prepared.dataset
+        changed = changes_since(self._past.datasets.get(name), prepared)
+        if changed:
+            self.refuse_dataset(name, changed)
+            return []
+        twin = next((other.prepared.dataset for other in self.ledgers.values()
+                     if other.prepared.fingerprint == prepared.fingerprint), None)
+        if twin is not None:
+            self.notes[name] = f"same content as {twin}"
+        else:
+            self.notes.pop(name, None)
+        problem = next(p for p in self._study.datasets if p.name == name)
+        self._events.emit("dataset_ready", durable=True, same_as=twin, problem=msgspec.to_builtins(problem),
+                          **msgspec.to_builtins(prepared))
+        steps = prepared.folds * prepared.repeats
+        time_s = self._study.time_per_dataset_s
+        self.ledgers[name] = DatasetLedger(
+            prepared=prepared, budget_trials=self._study.trials,
+            budget_s=None if time_s is None else time_s * self._slots,
+            families={f: FamilyLedger(name=f, kinds=self.kinds[f], steps=steps) for f in ready.spaces},
+        )
+        return [retry for family, described in ready.spaces.items()
+                for retry in self._add_search(self.ledgers[name], family, described)]
+
+    def refuse_dataset(self, name: str, reason: str) -> None:
+        """A dataset that cannot be used; the others go on."""
+        self.notes[name] = reason
+        self._events.emit("dataset_failed", dataset=name, reason=reason)
+
+    def finish_dataset(self, ledger: DatasetLedger, open_kinds: Iterable[str]) -> None:
+        """Mark a dataset without running jobs as finished, if nothing more may start on it."""
+        use = ledger.use({}, 0)
+        exhausted = all(f.closed for f in ledger.families.values())
+        reachable = any(f.kinds & set(open_kinds) and not f.closed for f in ledger.families.values())
+        first_round = any(f.begun == 0 and not f.closed for f in ledger.families.values())
+        used_up = use.spent and (ledger.budget_trials is not None or not first_round)
+        if not ledger.finished and (used_up or exhausted or not reachable):
+            ledger.finished = True
+            reason = "budget used" if used_up else "no family is left" if exhausted else "no slot is left"
+            self._events.emit("dataset_finished", dataset=ledger.prepared.dataset, used_s=round(use.used_s, 1),
+                              reason=reason)
+
+    def uses(self, leases: Iterable[Lease], retries: Iterable[Retry], slots: Mapping[str, Slot],
+             now: float) -> list[DatasetUse]:
+        """What the budgets see: told seconds, and for each job under way what it has used or is expected to."""
+        charged: dict[str, dict[str, dict[str, float]]] = {}
+        jobs: dict[str, int] = {}
+        for lease in leases:
+            elapsed = now - lease.started if lease.started is not None else 0.0
+            expected = self.ledgers[lease.dataset].families[lease.family].typical_s
+            family = charged.setdefault(lease.dataset, {}).setdefault(lease.family, {})
+            kind = slots[lease.slot].kind
+            family[kind] = family.get(kind, 0.0) + max(elapsed, expected)
+            jobs[lease.dataset] = jobs.get(lease.dataset, 0) + 1
+        for retry in retries:
+            jobs[retry.dataset] = jobs.get(retry.dataset, 0) + 1
+        return [ledger.use(charged.get(p.name, {}), jobs.get(p.name, 0)) for p in self._study.datasets
+                if (ledger := self.ledgers.get(p.name)) is not None and not ledger.finished]
+
+    # Trials, from asked to told.
+
+    def ask(self, dataset: str, family: str) -> str | None:
+        """A new trial, in the journal before anybody runs it; ``None`` where the search space is exhausted."""
+        search = self._searches[dataset, family]
+        trial = trial_id(dataset, family, search.next_number)
+        params = search.searcher.ask(trial)
+        if params is None:
+            self.close_family(dataset, family, "every point of its search space was asked")
+            return None
+        search.next_number += 1
+        seed = trial_seed(self._study.seed, trial)
+        self.ledgers[dataset].families[family].begun += 1
+        self._under_way[trial] = UnderWay(params=params, seed=seed, space=search.space, key=search.key)
+        self._events.emit("trial_asked", durable=True, trial=trial, params=params, seed=seed, space=search.space)
+        return trial
+
+    def limits(self, dataset: str, family: str) -> tuple[float | None, ...]:
+        """The running means below which a trial that starts now is pruned."""
+        ledger = self.ledgers[dataset]
+        return self._pruner.limits(self._searches[dataset, family].searcher.history(), maximize=ledger.maximize,
+                                   steps=ledger.families[family].steps)
+
+    def workload(self, lease: Lease, slot_kind: str) -> CrossValidation:
+        """What a worker is told of a trial."""
+        ledger = self.ledgers[lease.dataset]
+        trial = self._under_way[lease.trial]
+        trial.device = "gpu" if slot_kind == "gpu" and lease.family not in self._moved else "cpu"
+        return CrossValidation(
+            table=ledger.prepared.fingerprint, family=lease.family, metric=ledger.prepared.metric,
+            params=trial.params, seed=trial.seed, device=trial.device,
+            device_required=lease.family in self._gpu_required, limits=lease.limits,
+            predict_test_from=ledger.predict_test_from(), keep_models_from=ledger.keep_models_from(lease.family),
+        )
+
+    def finished(self, lease: Lease, slot: Slot, versions: Mapping[str, str], message: JobFinished) -> Told:
+        """A worker has decided a trial."""
+        trial = self._under_way[lease.trial]
+        if trial.device == "gpu" and message.device == "cpu":
+            self._move_to_cpu(lease.family)
+        fields = msgspec.structs.asdict(message)
+        for name in ("lease", "outcome"):
+            del fields[name]
+        return self._tell(lease, slot, versions, state=message.outcome,
+                          predictions="kept" if message.predictions_sha256 else "none", **fields)
+
+    def failed(self, lease: Lease, slot: Slot, versions: Mapping[str, str], *, kind: str, reason: str,
+               seconds: float) -> Told:
+        """A trial has failed for good."""
+        told = self._tell(lease, slot, versions, state="failed", kind=kind, reason=reason, seconds=seconds,
+                          device=self._under_way[lease.trial].device)
+        family = self.ledgers[lease.dataset].families[lease.family]
+        if kind == "wrong_device":
+            for dataset in self.ledgers:
+                self.close_family(dataset, lease.family, reason)
+        elif family.failed_in_a_row >= MOST_FAILURES:
+            self.close_family(lease.dataset, lease.family,
+                              f"{family.failed_in_a_row} trials failed in a row, the last with: {reason}")
+        return told
+
+    def close_family(self, dataset: str, family: str, reason: str) -> None:
+        """No more trials of this family on this dataset."""
+        entry = self.ledgers[dataset].families[family]
+        if not entry.closed:
+            entry.closed = reason
+            self.family_notes[family] = reason
+            self._events.emit("family_stopped", family=family, dataset=dataset, reason=reason)
+
+    def _tell(self, lease: Lease, slot: Slot, versions: Mapping[str, str], **fields: Any) -> Told:
+        """From the durable line in the journal on, the trial is told; everything after it can be made good."""
+        ledger = self.ledgers[lease.dataset]
+        trial = self._under_way[lease.trial]
+        record = msgspec.convert(
+            {"trial": lease.trial, "attempt": lease.attempt, "params": trial.params, "space": trial.space,
+             "seed": trial.seed, "metric": ledger.prepared.metric, "table": ledger.prepared.fingerprint,
+             "slot": slot.name, "versions": dict(versions), "at": time.time(), **fields}, TrialRecord)
+        previous = ledger.best.score if ledger.best else None
+        self._events.emit("trial_told", durable=True, **msgspec.to_builtins(record))
+        del self._under_way[record.trial]
+        search = self._searches[lease.dataset, lease.family]
+        if trial.space == search.space:
+            search.searcher.tell(record)
+        was_best = ledger.tell(record, kind=slot.kind)
+        if was_best:
+            self._events.emit("best_improved", dataset=lease.dataset, trial=record.trial, score=record.score,
+                              previous=previous)
+        if record.models_kept:
+            for dropped in ledger.keep_models(record):
+                self._store.drop_models(dropped)
+                self._events.emit("models_dropped", trial=dropped)
+        return Told(record=record, key=trial.key, was_best=was_best)
+
+    # Families and their searches.
+
+    def _move_to_cpu(self, family: str) -> None:
+        if family in self._moved:
+            return
+        self._moved.add(family)
+        if "cpu" in self.kinds[family]:
+            self.kinds[family] = frozenset({"cpu"})
+            for ledger in self.ledgers.values():
+                ledger.families[family].kinds = self.kinds[family]
+        reason = "it was asked to use the GPU and in truth trained on the CPU"
+        self.family_notes[family] = f"on the CPU: {reason}"
+        self._events.emit("family_moved", family=family, reason=reason)
+
+    def _add_search(self, ledger: DatasetLedger, family: str, described: SpaceDescription) -> list[Retry]:
+        name, space = ledger.prepared.dataset, described.space
+        self._events.emit("space_described", dataset=name, family=family, hash=space.hash(),
+                          space=msgspec.to_builtins(space), starts=described.starts)
+        told = [r for r in self._past.told.values() if (r.dataset, r.family) == (name, family)]
+        next_number = self._past.numbers.get((name, family), -1) + 1
+        searcher = Searcher(
+            space=space, starts=described.starts, sampler=load_sampler(self._study.sampler),
+            maximize=ledger.maximize, workers=self._slots,
+            # Not the study's seed alone: a resumed search must not draw the same start again.
+            seed=trial_seed(self._study.seed, trial_id(name, family, next_number)),
+        )
+        searcher.restore(told)
+        key = StudyKey(dataset=name, family=family, space=space,
+                       direction="maximize" if ledger.maximize else "minimize")
+        self._searches[name, family] = Search(searcher=searcher, key=key, space=space.hash(), next_number=next_number)
+        entry = ledger.families[family]
+        entry.begun = len(told)
+        for record in told:
+            ledger.tell(record, kind=kind_of(record.slot))
+            if record.models_kept and record.trial not in self._past.models_dropped:
+                ledger.keep_models(record)
+        for (dataset, one, kind), seconds in self._past.lost_s.items():
+            if (dataset, one) == (name, family):
+                entry.charge(kind, seconds)
+        return self._taken_up(entry, searcher, key)
+
+    def _taken_up(self, entry: FamilyLedger, searcher: Searcher, key: StudyKey) -> list[Retry]:
+        """Trials that were under way when the last scheduler ended."""
+        retries = []
+        for trial, asked in self._past.asked.items():
+            if trial.rpartition("/")[0] != f"{key.dataset}/{key.family}":
+                continue
+            space = self._past.spaces.get(asked.space, key.space)
+            self._under_way[trial] = UnderWay(params=asked.params, seed=asked.seed, space=asked.space,
+                                              key=msgspec.structs.replace(key, space=space))
+            if asked.space == key.space.hash():
+                searcher.resume(trial, asked.params)
+            entry.begun += 1
+            kind = asked.kind if asked.kind in entry.kinds else min(entry.kinds)
+            retries.append(Retry(trial=trial, dataset=key.dataset, family=key.family, attempt=asked.attempts + 1,
+                                 faults=asked.faults, kind=kind))
+        return retries
+
+
+def kind_of(slot: str) -> str:
+    """The kind of a slot, by its name: a run may be resumed on another machine, where the slot is no more."""
+    return "gpu" if slot.startswith("gpu") else "cpu"
+
+
+def changes_since(before: Mapping[str, Any] | None, now: Prepared) -> str:
+    """Why a dataset cannot go on with what it has, or nothing where it can."""
+    if before is None:
+        return ""
+    changed = list(differences(before.get("parts", {}), now.parts))
+    for key in ("metric", "task", "target", "folds", "repeats", "seed"):
+        was, is_now = before.get(key), getattr(now, key)
+        if was != is_now and not any(c.startswith(f"{key}:") for c in changed):
+            changed.append(f"{key}: was {was}, is {is_now}")
+    if not changed:
+        return ""
+    return (f"its trials could not be compared with the earlier ones ({'; '.join(changed)}); put it back, "
+            "give the dataset another name, or start anew with --fresh")

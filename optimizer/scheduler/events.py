@@ -1,0 +1,47 @@
+"""Where everything that happens in a run is told: first to the journal, then to whoever listens."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from optimizer.journal import Journal, Record
+
+#: Lines of the log that a screen can show.
+_SHOWN = 50
+
+
+class EventLog:
+    """The journal, the run's log file and the listeners, behind one call."""
+
+    def __init__(
+        self, journal: Journal, log_file: Path, narrate: Callable[[Record], str | None],
+        listeners: Sequence[Callable[[Record], None]] = (),
+    ) -> None:
+        """``narrate`` gives an event's line for the log, or ``None`` where it is not worth one."""
+        self._journal = journal
+        self._log_file = log_file
+        self._narrate = narrate
+        self._listeners = listeners
+        #: The latest lines, oldest first.
+        self.lines: deque[str] = deque(maxlen=_SHOWN)
+
+    def emit(self, event: str, *, durable: bool = False, **fields: object) -> None:
+        """Journal an event (on the disk when this returns, if ``durable``), then tell whoever listens."""
+        record = self._journal.append(event, durable=durable, **fields)
+        line = self._narrate(record)
+        if line is not None:
+            self.lines.append(line)
+            self.note(line)
+        for listener in self._listeners:
+            listener(record)
+
+    def notice(self, text: str) -> None:
+        """Tell something that the person should know."""
+        self.emit("notice", text=text)
+
+    def note(self, text: str) -> None:
+        """Write to the log file alone."""
+        with self._log_file.open("a", encoding="utf-8") as stream:
+            stream.write(f"{text}\n")
