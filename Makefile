@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+RUN ?= s5e7
+
+help:  ## print this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: .venv/installed  ## make .venv with everything in it
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch .venv/installed
+
+demo: install  ## install, then search three real datasets for about a minute
+	$(BIN)/python tools/demo_data.py datasets
+	$(BIN)/optimizer run studies/demo.toml
+
+test: install  ## every test; those that need something that is not here are skipped by name
+	$(BIN)/python -m pytest
+
+test-fast: install  ## unit and contract tests
+	$(BIN)/python -m pytest tests/unit tests/contracts tests/test_architecture.py
+
+check: install  ## ruff, mypy --strict, spelling, architecture
+	$(BIN)/ruff check optimizer tests tools
+	$(BIN)/mypy
+	$(BIN)/codespell optimizer tests tools docs README.md CHANGELOG.md Makefile studies/*.toml
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+run: install  ## run a study: make run RUN=s5e7
+	$(BIN)/optimizer run studies/$(RUN).toml
+
+watch: install  ## watch a run: make watch RUN=s5e7
+	$(BIN)/optimizer watch $(RUN)
+
+gpu-check: install  ## every check that needs an NVIDIA card; writes docs/gpu.md
+	$(BIN)/python tools/gpu_check.py docs/gpu.md
+
+screenshots: install  ## docs/dashboard.svg from a real run: make screenshots RUN=demo
+	$(BIN)/python tools/screenshot.py $(RUN) docs/dashboard.svg
+
+docs: install  ## what of docs/ is made from the code
+	$(BIN)/python tools/reference.py
+
+clean:  ## remove .venv, caches and demo data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf datasets/breast_cancer datasets/digits datasets/diabetes
+
+.PHONY: help install demo test test-fast check run watch gpu-check screenshots docs clean
