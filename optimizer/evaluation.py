@@ -140,7 +140,7 @@ class _Trial:
         """The stored form of the mean over the exported models; ``None`` where it was not predicted by all."""
         if self._predicted_steps < len(self.exported_steps):
             return None  # there are no test rows, or they are not worth the time
-        return to_stored(self._test.result(), self.table.meta.task)
+        return _finite(to_stored(self._test.result(), self.table.meta.task), "test rows", "mean predictions")
 
     def pooled_score(self) -> float | None:
         """Mean over repeats of the score of all out-of-fold predictions together; ``None`` where undefined."""

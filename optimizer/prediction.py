@@ -52,7 +52,10 @@ def on_original_scale(prediction: Floats, *, log_target: bool) -> Floats:
     """
     import numpy as np
 
-    return np.maximum(np.expm1(prediction), 0.0) if log_target else prediction
+    if not log_target:
+        return prediction
+    with np.errstate(over="ignore"):  # whoever stores the result looks for infinite values
+        return np.maximum(np.expm1(prediction), 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

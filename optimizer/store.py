@@ -152,11 +152,15 @@ class Store:
         with _faults(f"models of {trial}"):
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
-            for step, model in enumerate(models):
-                model.save(beside / f"fold-{step}{info.suffix}")
-            (beside / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=2))
-            for path in (*beside.iterdir(), beside):
-                _fsync(path)
+            try:
+                for step, model in enumerate(models):
+                    model.save(beside / f"fold-{step}{info.suffix}")
+                (beside / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=2))
+                for path in (*beside.iterdir(), beside):
+                    _fsync(path)
+            except BaseException:
+                shutil.rmtree(beside, ignore_errors=True)
+                raise
             if folder.exists():
                 shutil.rmtree(folder)
             beside.rename(folder)
@@ -230,11 +234,16 @@ def _write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
     beside = path.with_name(path.name + ".part")
     with _faults(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        try:
+            with beside.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except OSError:
+            # The disk may be full, and half a file is of no use to anyone.
+            beside.unlink(missing_ok=True)
+            raise
         _fsync(path.parent)
 
 
