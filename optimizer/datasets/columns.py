@@ -84,9 +84,7 @@ def decide(table: TextTable, name: str, markers: Sequence[str], forced: str | No
     if numbers is None and forced == "numeric":
         raise _not_a_number(table, name, text)
     if numbers is not None:
-        decision = _decide_numbers(name, without(text, among), among, numbers, forced is not None)
-        if decision is not None:
-            return decision
+        return _decide_numbers(name, without(text, among), among, numbers, forced is not None)
     return _decide_words(name, text, pc.unique(text).drop_null())
 
 
@@ -111,31 +109,43 @@ def _as_numbers(text: pa.ChunkedArray) -> tuple[tuple[str, ...], npt.NDArray[np.
 
 def _decide_numbers(
     name: str, text: pa.ChunkedArray, among: tuple[str, ...], numbers: npt.NDArray[np.float64], forced: bool
-) -> Decision | None:
-    """The decision for a column of numbers; ``None`` if they are names in truth."""
+) -> Decision:
+    """The decision for a column in which every cell is a number."""
     import numpy as np
-    import pyarrow.compute as pc
 
     present = numbers[~np.isnan(numbers)]
     low, high = float(present.min()), float(present.max())
+    if not forced and max(-low, high) > _LARGEST_WHOLE and _any_matches(text, "^[+-]?[0-9]{16,}$"):
+        return _as_codes(name, text, "whole numbers of more than 15 digits")
     if low == high and len(present) == len(numbers):
         return Decision(outcome=LeftOut(source=name, reason=CONSTANT))
     encoding = Numeric(source=name, missing=among, offset=_offset(present))
     whole = bool(np.isfinite(present).all() and (present == np.floor(present)).all())
     if forced or not whole:
         return Decision(outcome=encoding)
-    if max(-low, high) > _LARGEST_WHOLE:
-        return None
-    if pc.any(pc.match_substring_regex(text, "^0[0-9]+$")).as_py():
-        decision = _decide_words(name, text, pc.unique(text).drop_null())
-        return Decision(outcome=decision.outcome, notices=(
-            *decision.notices, f"column {name!r}: digits with leading zeros are taken as codes, not as numbers",
-        ) if not isinstance(decision.outcome, LeftOut) else ())
+    if _any_matches(text, "^0[0-9]+$"):
+        return _as_codes(name, text, "digits with leading zeros")
     if len(present) == len(numbers) >= _FEW:
         counts_rows = high - low == len(numbers) - 1
         if (counts_rows or _named_like_id(name)) and len(np.unique(present)) == len(present):
             return Decision(outcome=LeftOut(source=name, reason=ROW_NUMBER if counts_rows else IDENTIFIER))
     return Decision(outcome=encoding)
+
+
+def _as_codes(name: str, text: pa.ChunkedArray, what: str) -> Decision:
+    import pyarrow.compute as pc
+
+    decision = _decide_words(name, text, pc.unique(text).drop_null())
+    if isinstance(decision.outcome, LeftOut):
+        return decision
+    return Decision(outcome=decision.outcome,
+                    notices=(f"column {name!r}: {what} are taken as codes, not as numbers",))
+
+
+def _any_matches(text: pa.ChunkedArray, pattern: str) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.match_substring_regex(text, pattern)).as_py())
 
 
 def _offset(present: npt.NDArray[np.float64]) -> float:
@@ -181,8 +191,8 @@ def _decide_date(name: str, text: pa.ChunkedArray, distinct: pa.Array) -> Decisi
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    among = tuple(sorted(set(distinct.to_pylist()) & set(MISSING_AMONG_NUMBERS))) if len(distinct) > 1 else ()
-    dates = distinct.filter(pc.invert(pc.is_in(distinct, value_set=pa.array(among, pa.string()))))
+    is_marker = pc.is_in(distinct, value_set=pa.array(MISSING_AMONG_NUMBERS))
+    among, dates = tuple(sorted(distinct.filter(is_marker).to_pylist())), distinct.filter(pc.invert(is_marker))
     found = date_format_of(dates) if len(dates) else None
     if found is None:
         return None

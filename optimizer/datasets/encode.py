@@ -194,9 +194,10 @@ def encode_new(table_folder: Path, path: Path) -> tuple[Columns, npt.NDArray[np.
 
 def check_columns(found: Sequence[str], needed: Sequence[str], path: Path) -> None:
     """Raise `DatasetError` naming the columns that a table to predict lacks."""
-    lacking = [name for name in needed if name not in set(found)]
+    there = set(found)
+    lacking = [name for name in needed if name not in there]
     if lacking:
-        near = did_you_mean(lacking[0], set(found) - set(needed))
+        near = did_you_mean(lacking[0], there - set(needed))
         listed = ", ".join(map(repr, lacking[:8])) + (f" and {len(lacking) - 8} more" if len(lacking) > 8 else "")
         raise DatasetError(
             f"the training table has {'a column' if len(lacking) == 1 else 'columns'} that this one lacks: {listed}"

@@ -133,6 +133,9 @@ def _refuse_double_use(problem: Problem, target: str, identifier: str | None) ->
     for key, column in uses.items():
         if column == target:
             raise DatasetError(f"{target!r} is the target and cannot also be {key}", path=problem.train)
+    for column in problem.categorical:
+        if column in problem.numeric:
+            raise DatasetError(f"{column!r} is in both categorical and numeric", path=problem.train)
 
 
 def _parts(resolved: _Resolved) -> dict[str, str]:
@@ -219,6 +222,7 @@ def _choose_columns(resolved: _Resolved, progress: Progress) -> tuple[list[Encod
         decision = decide(train, name, problem.missing, forced)
         notices += decision.notices
         if isinstance(decision.outcome, LeftOut):
+            train.release(name)
             left_out.setdefault(decision.outcome.reason, []).append(name)
         else:
             chosen.append(decision.outcome)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -114,7 +114,7 @@ class _ParquetTable(TextTable):
 
         # Asking for column `a` also brings a column `a.b`, for a dot means a nested field there: go by name.
         with pq.ParquetFile(self.path) as file:
-            chunks = [batch.column(name) for batch in file.iter_batches(columns=[name])]
+            chunks = [batch.column(name) for batch in file.iter_batches(columns=[name], use_threads=False)]
         cells = pa.chunked_array(chunks)
         try:
             if pa.types.is_dictionary(cells.type):
@@ -175,10 +175,16 @@ def _read_header(path: Path, delimiter: str) -> tuple[tuple[str, ...], int]:
         with open_bytes(path) as stream:
             mark = stream.read(3) == codecs.BOM_UTF8
         seen: list[str] = []
+
+        def watched(lines: Iterable[str]) -> Iterator[str]:
+            for line in lines:
+                seen.append(line)
+                yield line
+
         with text_lines(path) as text:
             try:
                 # The reader takes as many lines as the first record has, and not one more.
-                names = tuple(next(csv.reader((seen.append(line) or line for line in text), delimiter=delimiter), []))
+                names = tuple(next(csv.reader(watched(text), delimiter=delimiter), []))
             except (csv.Error, UnicodeDecodeError) as error:
                 scan(path, silent())
                 raise DatasetError(f"the header cannot be read: {error}", path=path, line=1) from None

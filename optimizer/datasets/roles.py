@@ -47,13 +47,14 @@ def infer_roles(
 
     Raises `DatasetError` for a name that no column has, and where nothing tells the target.
     """
+    columns = set(train)
     for key in ("target", "id", "weights", "groups", "time"):
         name = getattr(problem, key)
-        if name is not None and name not in train and not (key == "id" and test is not None and name in test):
+        if name is not None and name not in columns and not (key == "id" and test is not None and name in test):
             raise _no_such_column(problem, key, name, train)
     for key in ("drop", "categorical", "numeric"):
         for name in getattr(problem, key):
-            if name not in train:
+            if name not in columns:
                 raise _no_such_column(problem, key, name, train)
     identifier = _infer_id(problem, train, test, sample)
     return Roles(target=_infer_target(problem, train, test, sample, identifier.value), id=identifier)
@@ -83,7 +84,8 @@ def _infer_target(
         if len(columns) == 1:
             return Inferred(columns[0], "the column that the sample submission asks for")
     if test is not None:
-        lacking = [name for name in train if name not in test and name not in said]
+        there = {*test, *said}
+        lacking = [name for name in train if name not in there]
         if len(lacking) == 1:
             return Inferred(lacking[0], "the only column of the training table that the test table lacks")
         raise DatasetError(
