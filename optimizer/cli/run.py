@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -122,31 +123,32 @@ def load(path: Path, overrides: Overrides | None = None) -> Study:
 
 def _carry_out(path: Path, overrides: Overrides, *, fresh: bool, plain: bool, debug: bool) -> Outcome:
     study = load(path, overrides)
+    from optimizer.scheduler.folder import make_folder, set_aside
     from optimizer.scheduler.lock import holder
 
     pid = holder(study.folder)
     if pid is not None:
         raise RunFolderError(f"{study.name} is being run already (pid {pid}); look at it with `optimizer watch "
                              f"{study.name}`, or end it with `optimizer stop {study.name}`")
-    # Made here, so that the dashboard has something to look at before anything heavy is loaded.
-    study.folder.mkdir(parents=True, exist_ok=True)
+    if fresh and study.folder.exists():
+        click.echo(f"the earlier run is kept as {set_aside(study.folder)}")
+    make_folder(study.folder)
     with _screen(study.folder, plain=plain or debug):
-        # Loaded only now: Optuna alone takes most of a second.
-        from optimizer.scheduler.start import RunOptions
+        # Loaded only now, with the screen up: Optuna alone takes most of a second.
         from optimizer.scheduler.start import run as run_study
         from optimizer.views.lines import Narrator
 
         with _publisher(study.folder) as tell:
-            return run_study(study, RunOptions(fresh=fresh, backend="inline" if debug else "local"),
-                             narrate=Narrator(progress_every_s=float("inf")).line, listeners=[tell])
+            return run_study(study, backend="inline" if debug else "local",
+                             narrate=Narrator(progress_every_s=math.inf).line, listeners=[tell])
 
 
 @contextlib.contextmanager
 def _screen(folder: Path, *, plain: bool) -> Iterator[None]:
     """The dashboard, or plain lines, in a process of its own: a terminal that stalls never stops the run."""
-    arguments = ["--plain"] if plain else []
+    environment = {**os.environ, "TERM": "dumb"} if plain else None
     screen = subprocess.Popen([sys.executable, "-m", "optimizer.views.dashboard", str(folder),
-                               "--parent", str(os.getpid()), *arguments], stdin=None)
+                               "--parent", str(os.getpid())], env=environment)
     try:
         yield
     finally:

@@ -72,7 +72,7 @@ class DatasetLedger:
     budget_s: float | None
     budget_trials: int | None
     best: TrialRecord | None = None
-    #: Scores of complete trials with their standard errors, ascending.
+    #: Scores of complete trials, ascending.
     scores: list[float] = field(default_factory=list)
     finished: bool = False
 
@@ -103,7 +103,7 @@ class DatasetLedger:
         if record.state == "pruned":
             family.pruned += 1
             return False
-        assert record.score is not None
+        assert record.score is not None  # noqa: S101 - for the type checker
         family.complete += 1
         bisect.insort(self.scores, record.score)
         if family.best is None or family.best.score is None or self.better(record.score, family.best.score):

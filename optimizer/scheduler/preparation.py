@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,14 @@ class Preparation:
             child.kill()
 
     def _advance_reader(self, reader: Child) -> list[Outcome]:
-        assert self._problem is not None
+        assert self._problem is not None  # noqa: S101 - for the type checker
         name = self._problem.name
         outcomes: list[Outcome] = []
         for line in reader.lines():
-            message = msgspec.json.decode(line)
+            try:
+                message = msgspec.json.decode(line)
+            except msgspec.DecodeError:
+                continue  # the half line of a reader that was killed: without an answer, its exit code is the reason
             if "progress" in message:
                 outcomes.append(ReadingOn(dataset=name, doing=message["progress"]))
             else:
@@ -120,7 +124,7 @@ class Preparation:
         return outcomes
 
     def _advance_describer(self, describer: Child) -> list[Outcome]:
-        assert self._described is not None
+        assert self._described is not None  # noqa: S101 - for the type checker
         self._description += b"".join(describer.lines())
         if not describer.ended:
             return []
@@ -169,6 +173,7 @@ def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[str]
         [{"dataset": s.task, "family": f.name, "summary": s} for f in narrowed for s in summaries]))
     output = b""
     while not child.ended:
+        connection.wait([child.fileno()])
         output += b"".join(child.lines())
     answers = msgspec.json.decode(output) if child.exit_code() == 0 else []
     mistakes = []

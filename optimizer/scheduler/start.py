@@ -21,6 +21,7 @@ from optimizer.models import load_family
 from optimizer.resources import SlotPlan, amount_of_cores, plan_slots, usable_cores, usable_memory_mb
 from optimizer.scheduler.book import Book
 from optimizer.scheduler.events import EventLog
+from optimizer.scheduler.folder import make_folder
 from optimizer.scheduler.lock import RunLock
 from optimizer.scheduler.loop import FINISHED, Plan, Scheduler
 from optimizer.scheduler.monitor import Monitor
@@ -30,20 +31,8 @@ from optimizer.scheduler.signals import Signals
 from optimizer.store import Store
 from optimizer.study.recorder import Reconciled, Recorder, RecorderTrouble, Recovered
 
-#: What a run's folder holds.
-_FOLDERS = ("logs", "data", "predictions", "models", "scores")
 #: Seconds that the recorder may take at the end for what it has not written yet.
 _FLUSH_S = 120.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How to run, apart from what the study says."""
-
-    #: Move an earlier run aside and start anew.
-    fresh: bool = False
-    #: Name in `optimizer.backends`.
-    backend: str = "local"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,27 +134,30 @@ def _opencl_cards(
 
 
 def run(
-    study: Study, options: RunOptions, *, narrate: Callable[[Record], str | None],
+    study: Study, *, backend: str = "local", narrate: Callable[[Record], str | None],
     listeners: Sequence[Callable[[Record], None]] = (),
 ) -> Outcome:
     """Carry a study out, from where its run folder stands to the end of its budgets.
+
+    Args:
+        backend: name in `optimizer.backends`.
+        narrate: the line of an event for the run's log, or ``None``.
+        listeners: told of every event after it is in the journal; they must not wait for anything.
 
     Raises:
         UserError: the study cannot be run as it is; nothing was started.
     """
     folder = study.folder
-    if options.fresh and folder.exists():
-        set_aside(folder)
     make_folder(folder)
     lock = RunLock(folder)
     try:
-        return _run_locked(study, options, folder, narrate, listeners)
+        return _run_locked(study, backend, folder, narrate, listeners)
     finally:
         lock.release()
 
 
 def _run_locked(
-    study: Study, options: RunOptions, folder: Path, narrate: Callable[[Record], str | None],
+    study: Study, backend: str, folder: Path, narrate: Callable[[Record], str | None],
     listeners: Sequence[Callable[[Record], None]],
 ) -> Outcome:
     mistakes = check_narrowing(study.families, folder)
@@ -191,7 +183,7 @@ def _run_locked(
         )
         scheduler = Scheduler(
             plan, book=book, events=events, recorder=recorder, signals=signals,
-            backend=make_backend(options.backend, folder=folder, families=[f.name for f in study.families]),
+            backend=make_backend(backend, folder=folder, families=[f.name for f in study.families]),
             preparation=Preparation(study.datasets, study.families, folder),
             monitor=Monitor(_gpu_watcher(machine, folder)),
         )
@@ -233,29 +225,6 @@ def study_snapshot(study: Study, machine: Machine, past: Past) -> Record:
                    "gpu": s.gpu.uuid if s.gpu else None, "memory_mb": round(s.memory_mb)}
                   for s in machine.plan.slots],
     }
-
-
-def make_folder(folder: Path) -> None:
-    """Make the run's folder with what it holds."""
-    try:
-        for name in _FOLDERS:
-            (folder / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"{folder} cannot be made: {error.strerror}; choose another place for the study file, "
-                             "or make the folder writable") from error
-
-
-def set_aside(folder: Path) -> Path:
-    """Rename an earlier run's folder, so that a fresh one takes its place; returns the new name."""
-    RunLock(folder).release()  # refused while another scheduler runs it
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(folder.stat().st_mtime))
-    aside = folder.with_name(f"{folder.name}.{stamp}")
-    number = 2
-    while aside.exists():
-        aside = folder.with_name(f"{folder.name}.{stamp}.{number}")
-        number += 1
-    folder.rename(aside)
-    return aside
 
 
 def _reconcile(recorder: Recorder, journal: Journal, past: Past) -> None:

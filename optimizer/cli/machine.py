@@ -1,0 +1,121 @@
+"""``optimizer doctor`` and ``schema``: what this machine has, and what a study file may say."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from optimizer.cli import cli
+from optimizer.errors import UserError
+
+_LIBRARIES = ("optuna", "xgboost", "lightgbm", "catboost", "scikit-learn", "numpy", "pandas", "pyarrow", "sqlalchemy")
+
+
+@cli.command()
+@click.argument("study", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def doctor(study: Path | None, *, as_json: bool) -> None:
+    """Say what this machine has, what is missing, and what a study would use."""
+    from optimizer.gpus import find_gpus
+    from optimizer.models import family_names
+    from optimizer.resources import usable_cores, usable_memory_mb
+
+    cores, memory = usable_cores(), usable_memory_mb()
+    gpus = find_gpus(os.environ)
+    facts = {
+        "python": sys.version.split()[0],
+        "cores": f"{len(cores)} usable of {os.cpu_count()} ({_ranges(cores)})",
+        "memory": f"{memory / 1024:.1f} GiB",
+        "disk": f"{shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB free here",
+        "gpus": ", ".join(f"{g.index}: {g.name} ({g.uuid}, {g.memory_mb / 1024:.0f} GiB)" for g in gpus.gpus)
+                or gpus.note,
+        "driver": gpus.driver or "none",
+        "opencl": _opencl(),
+        "families": ", ".join(family_names()),
+        **{name: version(name) for name in _LIBRARIES},
+    }
+    advice = _advice()
+    plan = _plan_of(study) if study is not None else None
+    if as_json:
+        click.echo(json.dumps({"facts": facts, "advice": advice, "plan": plan}))
+        return
+    for name, fact in facts.items():
+        click.echo(f"{name:14}{fact}")
+    for line in advice:
+        click.echo(f"note: {line}")
+    if plan is not None:
+        click.echo(f"\n{study} would use")
+        for line in plan:
+            click.echo(f"  {line}")
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), help="File to write; by default standard output.")
+def schema(out: Path | None) -> None:
+    """Print the JSON schema of study files, for editors."""
+    from optimizer.config.names import KnownNames
+    from optimizer.config.schema import json_schema
+    from optimizer.models import family_names
+    from optimizer.strategies import pruner_names, sampler_names
+
+    known = KnownNames(families=family_names(), samplers=sampler_names(), pruners=pruner_names())
+    text = json.dumps(json_schema(known), indent=2) + "\n"
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
+def _plan_of(path: Path) -> list[str]:
+    from optimizer.cli.run import load
+    from optimizer.scheduler.start import survey
+
+    study = load(path)
+    with tempfile.TemporaryDirectory() as scratch:
+        machine = survey(study, os.environ, Path(scratch) / "probe.log")
+    lines = [f"slot {slot.name}: cores {_ranges(slot.cores)}, {slot.threads} thread(s), "
+             f"{slot.memory_mb / 1024:.1f} GiB" + (f", GPU {slot.gpu.index} {slot.gpu.name}" if slot.gpu else "")
+             for slot in machine.plan.slots]
+    lines += [f"{family}: {' and '.join(sorted(kinds))} slots" for family, kinds in machine.kinds.items()]
+    lines += [f"note: {notice}" for notice in machine.notices]
+    budget = f"{study.trials} trials" if study.trials else f"{study.time_per_dataset_s:.0f} s on all slots"
+    return [*lines, f"{len(study.datasets)} dataset(s), {budget} each"]
+
+
+def _advice() -> list[str]:
+    lines = []
+    if os.environ.get("XDG_SESSION_ID") and shutil.which("loginctl"):
+        lines.append("this login session may be ended with everything in it at logout, nohup or not; run in tmux, "
+                     "or `loginctl enable-linger`, or `systemd-run --user --scope optimizer run ...`")
+    if (limit := os.environ.get("OMP_NUM_THREADS")) is not None:
+        lines.append(f"OMP_NUM_THREADS={limit} is set here; each slot sets its own")
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        lines.append(f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']!r} is respected")
+    return lines
+
+
+def _opencl() -> str:
+    from optimizer.models.opencl import list_devices
+
+    try:
+        devices = list_devices()
+    except (OSError, UserError) as error:
+        return f"none ({error})"
+    return ", ".join(d.name for d in devices) or "none"
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)

@@ -1,0 +1,131 @@
+"""``optimizer watch``, ``status``, ``leaderboard``, ``export`` and ``predict``: looking at a run and taking from it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from optimizer.cli import cli
+from optimizer.errors import UserError
+
+if TYPE_CHECKING:
+    from optimizer.views.results import RunView
+
+_RUN = click.argument("run")
+
+
+@cli.command()
+@_RUN
+def watch(run: str) -> None:
+    """Show a run's dashboard; q or Ctrl-C leaves, and the run goes on."""
+    from optimizer.views.dashboard import main as show
+    from optimizer.views.results import find_run
+
+    sys.exit(show([str(find_run(run))]))
+
+
+@cli.command()
+@_RUN
+@click.option("--json", "as_json", is_flag=True, help="For machines: the whole status.")
+def status(run: str, *, as_json: bool) -> None:
+    """Say how a run stands."""
+    from optimizer.scheduler.lock import holder
+    from optimizer.status import read_status
+    from optimizer.views.results import find_run
+    from optimizer.views.screen import lines
+
+    folder = find_run(run)
+    state = read_status(folder / "status.json")
+    alive = holder(folder) is not None
+    if as_json:
+        click.echo(json.dumps({"alive": alive, "status": msgspec.to_builtins(state)}, allow_nan=False))
+        return
+    if state is None:
+        raise UserError(f"{folder.name} has no status yet; look again in a moment, or see {folder}/logs")
+    size = shutil.get_terminal_size((100, 40))
+    for line in lines(state, width=size.columns, height=max(24, size.lines - 2), now=time.time()):
+        click.echo(line.plain.rstrip())
+    if not alive and state.state not in ("finished", "stopped"):
+        click.echo(f"its scheduler is gone; resume with: optimizer run {folder}.toml")
+
+
+@cli.command()
+@_RUN
+@click.option("--dataset", help="Only this dataset.")
+@click.option("--family", help="Only this model family.")
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Trials per dataset.")
+@click.option("--json", "as_json", is_flag=True, help="For machines: every figure and parameter.")
+def leaderboard(run: str, *, dataset: str | None, family: str | None, top: int, as_json: bool) -> None:
+    """List the trials of a run, best first."""
+    from optimizer.views import leaderboard as boards
+    from optimizer.views.results import RunView, find_run
+
+    view = RunView.open(find_run(run))
+    board = view.leaderboard(dataset, family, top)
+    if as_json:
+        click.echo(json.dumps(boards.as_data(board), allow_nan=False))
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console()
+        for line in boards.lines(view, board, console.width):
+            console.print(line, no_wrap=True)
+    else:
+        click.echo(boards.text(view, board))
+
+
+@cli.command()
+@_RUN
+@click.option("--top", type=click.IntRange(1), default=1, show_default=True, help="Trials per dataset.")
+@click.option("--dataset", help="Only this dataset.")
+def export(run: str, *, top: int, dataset: str | None) -> None:
+    """Write the submissions of the best trials into the run's scores/."""
+    from optimizer.views.results import find_run
+    from optimizer.views.submissions import export as write
+
+    for path in write(find_run(run), top=top, dataset=dataset):
+        click.echo(path)
+
+
+@cli.command()
+@_RUN
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--model", metavar="ID", help="The trial whose models predict; by default the best of the dataset.")
+@click.option("--dataset", help="Where the run has several: the dataset that the table belongs to.")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write; by default beside the table.")
+def predict(run: str, table: Path, *, model: str | None, dataset: str | None, out: Path | None) -> None:
+    """Predict a new table with the fold models kept of a trial."""
+    from optimizer.prediction import predict as predict_table
+    from optimizer.store import Store
+    from optimizer.views.results import RunView, find_run
+    from optimizer.views.submissions import write_new_predictions
+
+    folder = find_run(run)
+    view = RunView.open(folder)
+    record = view.trial(model or _best_kept(view, dataset))
+    if not record.models_kept:
+        raise UserError(f"the models of {record.trial} are not kept; those of the best three of each family are: "
+                        f"{', '.join(t.trial for t in view.trials() if t.models_kept)}")
+    prediction = predict_table(Store(folder), record.trial, table)
+    path = out or table.with_name(f"predictions-{record.trial.replace('/', '-')}.csv")
+    write_new_predictions(folder, record, prediction.stored, prediction.ids, path)
+    click.echo(f"{path}: {len(prediction.stored):,} rows predicted by {record.trial}")
+
+
+def _best_kept(view: RunView, dataset: str | None) -> str:
+    names = list(view.datasets)
+    if dataset is None and len(names) > 1:
+        raise UserError(f"run {view.name} has several datasets; name one with --dataset: {', '.join(names)}")
+    name = dataset or names[0]
+    view.leaderboard(name, top=0)  # refuses an unknown name
+    best = view.ranked(name, where=lambda t: t.models_kept)
+    if not best:
+        raise UserError(f"no models of {name} are kept yet")
+    return best[0].trial
