@@ -1,0 +1,35 @@
+"""Names in a study file: how they may be written, and which are known."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+#: Names of datasets and runs become folders, files and columns on a screen.
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+NAME_RULE = 'letters, digits, ".", "_" and "-", beginning with a letter or digit, at most 100'
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownNames:
+    """Names of the plug-ins; the command line gathers them, for samplers and pruners lie in a higher layer."""
+
+    families: tuple[str, ...]
+    samplers: tuple[str, ...]
+    pruners: tuple[str, ...]
+
+
+def is_name(text: str) -> bool:
+    """Whether a dataset or a run may be called so."""
+    return re.fullmatch(NAME_PATTERN, text, re.ASCII) is not None and not text.endswith("\n")
+
+
+def as_name(text: str) -> str:
+    """The nearest allowed name: other characters become hyphens."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:100]
+    return name or "data"
+
+
+def stem(file_name: str) -> str:
+    """A table's file name without the endings of its format."""
+    return re.sub(r"(\.(csv|tsv|txt|parquet|pq))?(\.gz)?$", "", file_name, flags=re.IGNORECASE)

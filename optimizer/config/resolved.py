@@ -1,0 +1,85 @@
+"""What a study file says, resolved and checked: the value that the rest of the system works with."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optimizer.config import values
+from optimizer.datasets.problem import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyChoice:
+    """One model family of a study, and what the person wants of it."""
+
+    name: str
+    #: ``gpu``, ``cpu``, ``any``, or ``None`` for the family's own default.
+    device: str | None = None
+    #: Parameter to value, choices or range; see `optimizer.search_space.SearchSpace.narrowed`.
+    space: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceLimits:
+    """What of this machine the run may use."""
+
+    #: ``all``, or indices (in PCI order) and UUIDs; an empty tuple for none.
+    gpus: str | tuple[int | str, ...]
+    #: A number, or a per cent such as ``50%``.
+    cores: int | str
+    #: An amount such as ``12GB``, or a per cent; see `memory_mb`.
+    memory_limit: str
+    #: ``None`` leaves it to the plan of slots.
+    threads_per_slot: int | None
+
+    def memory_mb(self, whole_mb: float) -> float:
+        """MiB that the run may take of ``whole_mb``."""
+        return values.memory_mb(self.memory_limit, whole_mb)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study file, resolved: names are known, files exist, paths are absolute, defaults are filled in."""
+
+    name: str
+    #: The study file.
+    path: Path
+    datasets: tuple[Problem, ...]
+    #: Slot-time per dataset, in seconds; ``None`` where the budget is counted in trials.
+    time_per_dataset_s: float | None
+    #: Finished and pruned trials per dataset over all families; ``None`` where the budget is time.
+    trials: int | None
+    #: Seconds since the run's first start, or a local clock time.
+    deadline: float | datetime.time | None
+    folds: int
+    repeats: int
+    seed: int
+    families: tuple[FamilyChoice, ...]
+    sampler: str
+    pruner: str
+    resources: ResourceLimits
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder, beside the study file."""
+        return self.path.with_suffix("")
+
+    def deadline_at(self, first_started: float, started: float) -> float | None:
+        """When the run must end, in UTC seconds.
+
+        A duration counts from the run's first start. A clock time is the next one after this start, so that a
+        run that is resumed the day after has until the next morning.
+        """
+        if self.deadline is None:
+            return None
+        if isinstance(self.deadline, float):
+            return first_started + self.deadline
+        now = datetime.datetime.fromtimestamp(started)
+        end = datetime.datetime.combine(now.date(), self.deadline.replace(tzinfo=None))
+        if end.timestamp() <= started:
+            end += datetime.timedelta(days=1)
+        return end.timestamp()

@@ -1,0 +1,127 @@
+"""Values that a study file writes as text: durations, clock times, amounts of cores and memory."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+#: What a duration looks like, for the JSON schema; at least one part, from large to small.
+DURATION_PATTERN = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
+CLOCK_PATTERN = r"^([01]\d|2[0-3]):[0-5]\d$"
+PERCENT_PATTERN = r"^\d{1,3}(\.\d{1,6})?%$"
+SIZE_PATTERN = r"^\d{1,9}(\.\d{1,6})?(MB|MiB|GB|GiB|TB|TiB)$"
+
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_BYTES = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30, "TB": 10**12, "TiB": 2**40}
+#: Longest duration in days; anything above is a slip of the finger.
+_MAX_DAYS = 3650
+
+
+def duration(value: object) -> float:
+    """Seconds of ``"90s"``, ``"5m"``, ``"1h30m"`` or ``"2d"``; raises `ValueError` with what was expected."""
+    if not isinstance(value, str) or not re.fullmatch(DURATION_PATTERN, value, re.ASCII):
+        raise ValueError('expected a duration such as "90s", "5m", "1h30m" or "2d"')
+    parts = re.findall(r"(\d{1,9})([dhms])", value, re.ASCII)
+    seconds = float(sum(int(number) * _SECONDS[unit] for number, unit in parts))
+    if not 0 < seconds <= _MAX_DAYS * 86400 or "".join(n + u for n, u in parts) != value:
+        raise ValueError(f'expected a duration above 0 and up to "{_MAX_DAYS}d"')
+    return seconds
+
+
+def written_duration(seconds: float) -> str:
+    """The shortest text that `duration` reads back as these whole seconds."""
+    left = round(seconds)
+    text = ""
+    for unit, size in _SECONDS.items():
+        count, left = divmod(left, size)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
+def deadline(value: object) -> float | datetime.time:
+    """Seconds for a duration, a local clock time for ``"06:30"``; raises `ValueError` for anything else."""
+    if isinstance(value, datetime.time):
+        return value
+    if isinstance(value, str) and re.fullmatch(CLOCK_PATTERN, value, re.ASCII):
+        return datetime.time.fromisoformat(value)
+    if isinstance(value, str) and re.fullmatch(DURATION_PATTERN, value, re.ASCII):
+        return duration(value)
+    raise ValueError('expected a duration such as "8h", or a local clock time such as "06:30"')
+
+
+def cores(value: object) -> int | str:
+    """A number of cores, or a per cent of them; raises `ValueError` for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if isinstance(value, str) and _share(value):
+        return value
+    raise ValueError('expected a number of cores from 1, or a share such as "50%"')
+
+
+def memory(value: object) -> str:
+    """An amount such as ``12GB``, or a per cent of the memory; raises `ValueError` for anything else."""
+    if isinstance(value, str) and (_share(value) or _bytes(value)):
+        return value
+    raise ValueError('expected an amount of memory such as "12GB" or "8GiB", or a share such as "50%"')
+
+
+def memory_mb(amount: str, whole_mb: float) -> float:
+    """MiB of an amount that `memory` has passed, where there are ``whole_mb`` in all; never more."""
+    share = _share(amount)
+    return min(whole_mb, share * whole_mb if share else _bytes(amount) / 2**20)
+
+
+def gpus(value: object) -> str | tuple[int | str, ...]:
+    """``"all"``, or indices and UUIDs, none of them for ``"none"``; raises `ValueError` for anything else."""
+    if value == "all":
+        return "all"
+    if value == "none":
+        return ()
+    if isinstance(value, list) and all(_names_gpu(card) for card in value):
+        if len(set(value)) != len(value):
+            raise ValueError("expected each GPU once")
+        return tuple(value)
+    raise ValueError('expected "all", "none", or a list of indices and UUIDs such as [0, "GPU-1b2c..."]')
+
+
+def number(value: object) -> int | float:
+    """The number itself; raises `ValueError` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("expected a number")
+    return value
+
+
+def label(value: object) -> str:
+    """A cell of a table as its text; a whole number stands for its digits; `ValueError` for the rest."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("expected text, as it stands in the table")
+    return str(value)
+
+
+def file_or_none(value: object) -> str | bool:
+    """A path, or ``False`` for "there is none"; raises `ValueError` for anything else."""
+    if value is False or (isinstance(value, str) and value):
+        return value
+    raise ValueError("expected the path of a file, or false where there is none")
+
+
+def _names_gpu(card: object) -> bool:
+    if isinstance(card, str):
+        return bool(card) and not card.isdigit()
+    return isinstance(card, int) and not isinstance(card, bool) and card >= 0
+
+
+def _share(text: str) -> float:
+    """The share that a per cent stands for, above 0 and at most 1; 0 for any other text."""
+    if not re.fullmatch(PERCENT_PATTERN, text, re.ASCII):
+        return 0.0
+    share = float(text.rstrip("%")) / 100
+    return share if share <= 1 else 0.0
+
+
+def _bytes(text: str) -> float:
+    """Bytes of a number with a unit; 0 for any other text."""
+    if not re.fullmatch(SIZE_PATTERN, text, re.ASCII):
+        return 0.0
+    number, unit = re.findall(r"[\d.]+|[A-Za-z]+", text)
+    return float(number) * _BYTES[unit]
