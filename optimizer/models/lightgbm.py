@@ -105,13 +105,15 @@ class LightGBM:
     def fit(self, data: FoldData, params: Mapping[str, Any], context: FitContext) -> LightGBMModel:
         """See `Family.fit`.
 
-        A table with a column of more categories than OpenCL's bins is fitted on the CPU, and says so.
+        Without a probed OpenCL device, or with a column of more categories than OpenCL's bins, a fit that was given a
+        card runs on the CPU, and says so.
         """
         import lightgbm as lgb
 
         log = NativeLog.installed()
-        on_gpu = context.device == "gpu" and max(data.cardinalities, default=0) <= _OPENCL_BINS
-        binning = _binning_parameters(params, context, on_gpu=on_gpu)
+        fits_bins = max(data.cardinalities, default=0) <= _OPENCL_BINS
+        card = context.opencl if context.device == "gpu" and fits_bins else None
+        binning = _binning_parameters(params, context, card)
         train, valid = _binned(data, params, context, binning)
         callbacks: list[Any] = [lgb.early_stopping(boosting.patience(params["learning_rate"]), verbose=False)]
         if context.on_iteration is not None:
@@ -139,7 +141,9 @@ class LightGBM:
 FAMILY = LightGBM()
 
 
-def _binning_parameters(params: Mapping[str, Any], context: FitContext, *, on_gpu: bool) -> dict[str, Any]:
+def _binning_parameters(
+    params: Mapping[str, Any], context: FitContext, card: tuple[int, int] | None,
+) -> dict[str, Any]:
     """What is decided when rows are put into bins; given to the data and to the training alike, or it is an error."""
     binning = {
         "max_bin": params["max_bin"],
@@ -148,13 +152,12 @@ def _binning_parameters(params: Mapping[str, Any], context: FitContext, *, on_gp
         # Else it would follow the seed, and with it the sample of rows that the bins are drawn from.
         "data_random_seed": 1,
         "num_threads": context.threads,
-        # Warnings, for the names of unknown parameters; on a card also information, for the name of the device.
-        "verbosity": 1 if on_gpu else 0,
-        "device_type": "gpu" if on_gpu else "cpu",
     }
-    if on_gpu and context.opencl is not None:
-        binning |= {"gpu_platform_id": context.opencl[0], "gpu_device_id": context.opencl[1]}
-    return binning
+    if card is None:
+        # Warnings, for the names of unknown parameters.
+        return binning | {"device_type": "cpu", "verbosity": 0}
+    # Information too, for the name of the device. Left alone, OpenCL might choose the CPU.
+    return binning | {"device_type": "gpu", "verbosity": 1, "gpu_platform_id": card[0], "gpu_device_id": card[1]}
 
 
 def _native_parameters(data: FoldData, params: Mapping[str, Any], context: FitContext) -> dict[str, Any]:
