@@ -46,6 +46,6 @@ docs: install  ## what of docs/ is made from the code
 
 clean:  ## remove .venv, caches and demo data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
-	rm -rf datasets/breast_cancer datasets/digits datasets/diabetes
+	rm -rf datasets/breast_cancer datasets/wine datasets/diabetes
 
 .PHONY: help install demo test test-fast check run watch gpu-check screenshots docs clean

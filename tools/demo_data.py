@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.model_selection import train_test_split
 
 #: Folder name, loader, name of the target column, whether the target is a class.
 SETS = (
     ("breast_cancer", load_breast_cancer, "diagnosis", True),
-    ("digits", load_digits, "digit", True),
+    ("wine", load_wine, "cultivar", True),
     ("diabetes", load_diabetes, "progression", False),
 )
 
@@ -22,7 +22,7 @@ def write(folder: Path, load, target: str, classes: bool) -> None:  # type: igno
     frame = bunch.data.copy()
     frame.insert(0, "id", range(len(frame)))
     labels = bunch.target
-    if folder.name == "breast_cancer":
+    if classes:
         labels = labels.map(dict(enumerate(bunch.target_names)))
     frame[target] = labels
     train, test = train_test_split(frame, test_size=0.25, random_state=0, stratify=labels if classes else None)
