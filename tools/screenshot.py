@@ -1,0 +1,38 @@
+"""Export the dashboard of a run as an SVG: ``python tools/screenshot.py RUN_FOLDER OUT.svg [--size 120x36]``.
+
+It draws the run's ``status.json`` as of the moment when it was written, so the picture is the run's and not today's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from optimizer.status import read_status
+from optimizer.views.screen import render
+
+
+def main() -> None:
+    """Write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--size", default="120x36", help="cells and lines, such as 80x24")
+    options = parser.parse_args()
+    width, height = map(int, options.size.split("x"))
+    status = read_status(options.run / "status.json")
+    if status is None:
+        raise SystemExit(f"{options.run} has no status.json that can be read")
+    console = Console(record=True, file=io.StringIO(), width=width, force_terminal=True, color_system="truecolor")
+    console.print(render(status, width=width, height=height, now=status.at), no_wrap=True, overflow="ignore")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    # The identifier is fixed: rich would make it of the content, and every new picture would differ everywhere.
+    console.save_svg(str(options.out), title=f"optimizer run {status.run}", unique_id="dashboard")
+    print(options.out)
+
+
+if __name__ == "__main__":
+    main()
