@@ -347,7 +347,7 @@ def test_a_mistake_is_one_line_with_its_place(here: Path, text: str, message: st
 
 
 @pytest.mark.parametrize(("key", "given", "message"), [
-    ("train", "data/trian.csv", "no file 'data/trian.csv' (from '{here}'); did you mean 'train.csv'?"),
+    ("train", "data/tran.csv", "no file 'data/tran.csv' (from '{here}'); did you mean 'train.csv'?"),
     ("train", "date/train.csv", "no file 'date/train.csv': there is no folder '{here}/date'"),
     ("train", "data/b*.csv", "no file matches 'data/b*.csv' (from '{here}')"),
     ("train", "data", "found the folder 'data', expected a file in it"),
@@ -365,7 +365,7 @@ def test_all_mistakes_are_shown_at_once_in_the_order_of_the_file(here: Path) -> 
         metric = "acuracy"
         sampler = "tp"
         [[datasets]]
-        train = "data/trian.csv"
+        train = "data/tran.csv"
         task = "multi"
         [[datasets]]
         train = "data/a1.csv"
