@@ -1,7 +1,8 @@
 """Reads a study file and checks it once, before anything starts: all mistakes at once, each with its place.
 
-    text --tomllib--> plain data --overrides--> --schema: shape--> StudyFile --names, files--> Study
-                                                      \\______ mistakes ______/
+    text --tomllib--> data --command line--> data --schema: shape--> StudyFile --names, files--> Study
+
+Mistakes are gathered on the way and raised together at its end.
 """
 
 from __future__ import annotations
