@@ -1,4 +1,4 @@
-"""Short-lived children: ``python -m optimizer.child PARENT MODULE ARGUMENTS...`` runs a module that dies with its parent.
+"""Short-lived children: ``python -m optimizer.child PARENT CORES MODULE ARGUMENTS...`` runs a module that dies with us.
 
 JSON goes in on standard input, JSON lines come out on standard output, and what a library prints goes to a log.
 """
@@ -29,8 +29,8 @@ class Child:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, start_new_session=True,
                 env=None if environment is None else dict(environment), cwd=log.parent,
             )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        assert self._process.stdin is not None  # noqa: S101 - for the type checker
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker
         try:
             self._process.stdin.write(given)
             self._process.stdin.close()

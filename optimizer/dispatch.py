@@ -170,11 +170,18 @@ class Dispatcher:
         return lease
 
     def finished(self, slot: str, number: int) -> Lease | None:
-        """The running lease has ended, well or badly; ``None`` for a lease that the slot does not hold."""
+        """A lease has ended, well or badly; ``None`` for a lease that the slot does not hold.
+
+        It is the running one, or the waiting one where a job failed before its first work.
+        """
+        state = self.slots[slot]
         lease = self._current(slot, number)
         if lease is not None:
-            self.slots[slot].running = None
-            self.slots[slot].deaths = 0
+            state.running = None
+        elif state.running is None and state.waiting is not None and state.waiting.number == number:
+            lease, state.waiting = state.waiting, None
+        if lease is not None:
+            state.deaths = 0
         return lease
 
     def revoked(self, slot: str, number: int) -> Lease | None:

@@ -9,9 +9,8 @@
     └── Fault                      something broke while running; counted, retried or reported, never fatal alone
         ├── ProtocolFault          a message that cannot be read
         ├── StorageFault           a file or database that cannot be written or read
-        ├── NotFiniteFault         a prediction or score that is not a finite number
         ├── WrongDeviceFault       a fit that asked for a GPU and in truth ran on the CPU
-        └── NotFiniteFault         a prediction or a score that is no number
+        └── NotFiniteFault         a prediction or score that is not a finite number
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class ResourceError(UserError):
     """The study needs something that this machine does not offer."""
 
 
-class Fault(OptimizerError):
+class Fault(OptimizerError):  # noqa: N818 - the word for what breaks while running; errors are the person's
     """Something broke while running; it is counted and reported, and the run goes on."""
 
 
@@ -90,7 +89,3 @@ class WrongDeviceFault(Fault):
 
 class NotFiniteFault(Fault):
     """A prediction or score that is not a finite number, or a metric that a fold leaves undefined."""
-
-
-class NotFiniteFault(Fault):
-    """A prediction or a score that is infinite or no number, or a metric that is undefined on a fold."""

@@ -9,6 +9,7 @@ that NVML does not know, such as an OpenCL runtime for CPUs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -63,16 +64,29 @@ def find_gpus(environment: Mapping[str, str], timeout_s: float = PROBE_TIMEOUT_S
         report = _listed(Path(listed))
     else:
         try:
-            answer = subprocess.run(
-                [sys.executable, "-m", "optimizer.gpus"], env=dict(environment), capture_output=True,
-                timeout=timeout_s, check=True,
-            )
-            report = msgspec.json.decode(answer.stdout, type=GpuReport)
+            report = msgspec.json.decode(_answer_of_child(environment, timeout_s), type=GpuReport)
         except subprocess.TimeoutExpired:
             return GpuReport(note=f"the NVIDIA driver did not answer within {timeout_s:.0f} s; going on without GPUs")
-        except (subprocess.CalledProcessError, msgspec.DecodeError, OSError) as error:
+        except (msgspec.DecodeError, OSError) as error:
             return GpuReport(note=f"the NVIDIA driver could not be asked ({error}); going on without GPUs")
     return visible(report, environment.get("CUDA_VISIBLE_DEVICES"))
+
+
+def _answer_of_child(environment: Mapping[str, str], timeout_s: float) -> bytes:
+    child = subprocess.Popen([sys.executable, "-m", "optimizer.gpus"], env=dict(environment),
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        answer, complaint = child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        # Inside a broken driver even SIGKILL is not obeyed, so that nothing waits for the end of this one.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.communicate(timeout=1.0)
+        raise
+    if child.returncode != 0:
+        lines = complaint.decode(errors="replace").strip().splitlines()
+        raise OSError(lines[-1] if lines else f"exit code {child.returncode}")
+    return answer
 
 
 def visible(report: GpuReport, cuda_visible_devices: str | None) -> GpuReport:
@@ -134,7 +148,7 @@ def ask_nvml() -> GpuReport:
     except pynvml.NVMLError as error:
         return GpuReport(note=f"no NVIDIA GPU ({_reason(error)}); everything runs on the CPU")
     gpus: list[Gpu] = []
-    for index in range(pynvml.nvmlDeviceGetCount()):
+    for index in range(_try(lambda: pynvml.nvmlDeviceGetCount()) or 0):
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         except pynvml.NVMLError:
@@ -172,7 +186,9 @@ def watch_nvml(write: Callable[[str], object], interval_s: float) -> None:
     import pynvml
 
     pynvml.nvmlInit()
-    handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+    found = [_try(lambda i=i: pynvml.nvmlDeviceGetHandleByIndex(i))  # type: ignore[misc]
+             for i in range(pynvml.nvmlDeviceGetCount())]
+    handles = [handle for handle in found if handle is not None]
     uuids = [_text(_try(lambda h=h: pynvml.nvmlDeviceGetUUID(h))) for h in handles]  # type: ignore[misc]
     while True:
         loads = []

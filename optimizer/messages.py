@@ -193,5 +193,5 @@ def decode_event(data: bytes) -> Event:
 def _decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolFault(f"not a message of ours: {data[:80]!r}: {error}") from None

@@ -71,6 +71,6 @@ def trial_id(dataset: str, family: str, number: int) -> str:
 def split_trial_id(trial: str) -> tuple[str, str, int]:
     """Dataset, family and number of a trial's id; raises `ProtocolFault` for anything else."""
     parts = trial.split("/")
-    if len(parts) != 3 or not parts[2].isdigit():
+    if len(parts) != 3 or not (parts[2].isascii() and parts[2].isdigit()):
         raise ProtocolFault(f"{trial!r} is not a trial; expected <dataset>/<family>/<number>")
     return parts[0], parts[1], int(parts[2])

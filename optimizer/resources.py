@@ -17,7 +17,7 @@ THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
 )
-#: Most slots that are made without being asked; beyond, slots get more threads.
+#: Most CPU slots that are made without being asked; beyond, slots get more threads.
 MOST_CPU_SLOTS = 16
 #: Most cores that feed one GPU.
 MOST_FEEDERS = 4
@@ -65,7 +65,8 @@ def cpu_quota(folders: Sequence[Path]) -> float | None:
 
 def usable_memory_mb(cgroup: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")) -> float:
     """Memory of the machine or, where that is less, of the cgroup, in MiB."""
-    total = next(int(line.split()[1]) / 1024 for line in meminfo.read_text().splitlines() if line.startswith("MemTotal"))
+    lines = meminfo.read_text().splitlines()
+    total = next(int(line.split()[1]) / 1024 for line in lines if line.startswith("MemTotal"))
     limits = [int(text) / 2**20 for folder in _own_cgroups(cgroup)
               if (text := _read(folder / "memory.max").strip()).isdigit()]
     return min([total, *limits])
@@ -115,11 +116,13 @@ def plan_slots(
             slots.append(Slot(name=f"gpu{gpu.index}", cores=own, threads=len(own), gpu=gpu))
         left = [c for c in left if c not in pool] or (list(cores) if needs_cpu else [])
     if may_use_cpu and left:
-        threads = threads_per_slot or max(1, len(left) // MOST_CPU_SLOTS)
-        count = max(1, len(left) // threads)
+        if threads_per_slot is not None and threads_per_slot > len(left):
+            notices.append(f"threads_per_slot is {threads_per_slot}, and {len(left)} cores are left for CPU slots: "
+                           f"one slot of {len(left)}")
+        count = min(len(left), MOST_CPU_SLOTS) if threads_per_slot is None else max(1, len(left) // threads_per_slot)
         for i in range(count):
             own = tuple(left[i * len(left) // count : (i + 1) * len(left) // count])
-            slots.append(Slot(name=f"cpu{i}", cores=own, threads=threads_per_slot or len(own)))
+            slots.append(Slot(name=f"cpu{i}", cores=own, threads=min(threads_per_slot or len(own), len(own))))
     names = [s.name for s in slots]
     slots = [msgspec.structs.replace(s, name=f"{s.name}.{i}") if names.count(s.name) > 1 else s
              for i, s in enumerate(slots)]
@@ -140,10 +143,7 @@ def slot_environment(slot: Slot, base: Mapping[str, str]) -> dict[str, str]:
 
 def amount_of_cores(wanted: int | str, cores: Sequence[int]) -> tuple[int, ...]:
     """The first of these cores, by a number or a per cent such as ``50%`` (rounded, at least one)."""
-    if isinstance(wanted, str):
-        count = max(1, round(len(cores) * float(wanted.rstrip("%")) / 100))
-    else:
-        count = wanted
+    count = wanted if isinstance(wanted, int) else max(1, round(len(cores) * float(wanted.rstrip("%")) / 100))
     if count > len(cores):
         raise ResourceError(f"resources.cores asks for {count}; affinity and cgroup leave {len(cores)} here")
     return tuple(cores[:count])

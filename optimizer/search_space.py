@@ -6,7 +6,6 @@ It is plain data: no model library and no Optuna is needed to make, send, show o
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -91,7 +90,7 @@ class SearchSpace(msgspec.Struct, frozen=True):
                 fixed[parameter.name] = domain
         for name in self.fixed:
             if name in overrides:
-                fixed[name] = overrides[name]
+                fixed[name] = _fixed_anew(f"{family}.{name}", self.fixed[name], overrides[name])
         return SearchSpace(tuple(parameters), fixed)
 
     def hash(self) -> str:
@@ -136,9 +135,23 @@ class SearchSpace(msgspec.Struct, frozen=True):
 
     def grid_size(self, levels: int = 3) -> int:
         """How many points `enumerated` yields."""
-        if all(p.when is None for p in self.parameters):
-            return math.prod(len(grid_values(p.domain, levels)) for p in self.parameters)
-        return sum(1 for _ in self.enumerated(levels))
+        conditions = {p.when.parameter for p in self.parameters if p.when is not None}
+        # Partial points that agree in all that later conditions ask for go on in the same way: count them together.
+        counts: dict[tuple[tuple[str, Any], ...], int] = {(): 1}
+        for parameter in self.parameters:
+            values = grid_values(parameter.domain, levels)
+            following: dict[tuple[tuple[str, Any], ...], int] = {}
+            for decided, count in counts.items():
+                if not self.exists(parameter, dict(decided)):
+                    following[decided] = following.get(decided, 0) + count
+                elif parameter.name in conditions:
+                    for value in values:
+                        key = (*decided, (parameter.name, value))
+                        following[key] = following.get(key, 0) + count
+                else:
+                    following[decided] = following.get(decided, 0) + count * len(values)
+            counts = following
+        return sum(counts.values())
 
     def _enumerate(self, position: int, point: dict[str, Any], levels: int) -> Iterator[dict[str, Any]]:
         if position == len(self.parameters):
@@ -166,7 +179,8 @@ def grid_values(domain: Domain, levels: int) -> tuple[Any, ...]:
         values = [domain.low + s * (domain.high - domain.low) for s in steps]
     if isinstance(domain, Int):
         return tuple(dict.fromkeys(min(max(round(v), domain.low), domain.high) for v in values))
-    return tuple(itertools.chain([domain.low], values[1:-1], [domain.high]))
+    # In a range of few floating-point numbers, levels can fall together.
+    return tuple(dict.fromkeys([domain.low, *values[1:-1], domain.high]))
 
 
 def _inside(domain: Domain, value: Any) -> bool:
@@ -187,7 +201,7 @@ def _narrowed_domain(place: str, domain: Domain, override: Any) -> Domain | Choi
             raise UserError(f"{place}: an empty list leaves nothing to choose from; give at least one value")
         for value in override:
             _check_value(place, domain, value)
-        return Categorical(tuple(override))
+        return Categorical(tuple(dict.fromkeys(override)))
     _check_value(place, domain, override)
     return override  # type: ignore[no-any-return]
 
@@ -220,5 +234,15 @@ def _check_value(place: str, domain: Domain, value: Any) -> None:
             raise UserError(f"{place}: found {value!r}, expected one of {list(domain.choices)}")
         return
     kind = "a whole number" if isinstance(domain, Int) else "a number"
-    if isinstance(value, bool) or not isinstance(value, int if isinstance(domain, Int) else (int, float)):
+    numbers = int if isinstance(domain, Int) else (int, float)
+    if isinstance(value, bool) or not isinstance(value, numbers) or not math.isfinite(value):
         raise UserError(f"{place}: found {value!r}, expected {kind}")
+
+
+def _fixed_anew(place: str, now: Choice, override: Any) -> Choice:
+    if isinstance(override, Mapping | list | tuple):
+        raise UserError(f"{place} is not searched, it is {now!r}; give one value")
+    alike = (int, float) if isinstance(now, float) else type(now)
+    if now is not None and (not isinstance(override, alike) or isinstance(override, bool) != isinstance(now, bool)):
+        raise UserError(f"{place}: found {override!r}, expected a value like {now!r}")
+    return override  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Generic, TypeVar
 
 from optimizer import messages
+from optimizer.errors import ProtocolFault
 from optimizer.messages import Command, Event
 
 Received = TypeVar("Received", Command, Event)
@@ -51,6 +52,9 @@ class Channel(Generic[Received]):
         try:
             return self.connection.recv_bytes(messages.MAX_BYTES)
         except (EOFError, OSError) as error:
+            if not self.connection.closed and not self.connection.readable:
+                # The connection has given up on a frame that announced more bytes than a message has.
+                raise ProtocolFault(f"a frame of more than {messages.MAX_BYTES} bytes") from None
             # A torn frame is an OSError, an orderly end an EOFError: either way nothing more comes.
             raise Disconnected from error
 

@@ -25,7 +25,7 @@ import msgspec
 from optimizer.process import die_with_parent
 
 if TYPE_CHECKING:
-    from optimizer.messages import Event, Job
+    from optimizer.messages import Event, Job, JobFailed
     from optimizer.transport import WorkerEnd
 
 #: Longest traceback that is sent, in characters; its end says most.
@@ -116,7 +116,7 @@ class Worker:
 
         from optimizer.models import load_family
 
-        versions = {"python": sys.version.split()[0], "numpy": version("numpy"), "scikit-learn": version("scikit-learn")}
+        versions = {"python": sys.version.split()[0], **{name: version(name) for name in ("numpy", "scikit-learn")}}
         for name in self._settings.families:
             library = load_family(name).library
             importlib.import_module(library)
@@ -129,11 +129,8 @@ class Worker:
             return None if self._stopping else self._waiting.popleft()
 
     def _evaluated(self, job: Job) -> Event:
-        import traceback
-
-        from optimizer.errors import NotFiniteFault, WrongDeviceFault
         from optimizer.evaluation import evaluate
-        from optimizer.messages import JobFailed, JobStarted
+        from optimizer.messages import JobStarted
         from optimizer.models import load_family
         from optimizer.store import Store
 
@@ -148,14 +145,8 @@ class Worker:
                 opencl=self._settings.opencl, cache=self._cache, emit=self._end.send,
             )
         except Exception as error:
-            kind = ("wrong_device" if isinstance(error, WrongDeviceFault)
-                    else "not_finite" if isinstance(error, NotFiniteFault)
-                    else "out_of_memory" if isinstance(error, MemoryError) else "error")
             self._cache.clear()
-            text = traceback.format_exc()
-            reason = f"{type(error).__name__}: {error}".splitlines()[0][:500]
-            return JobFailed(lease=job.lease, kind=kind, reason=reason, traceback=text[-_TRACEBACK_LENGTH:],
-                             seconds=time.monotonic() - begun)
+            return failed(job, error, time.monotonic() - begun)
 
     def _listen(self) -> None:
         """Take commands while the main thread evaluates; the end of the channel is the end of the process group."""
@@ -183,6 +174,21 @@ class Worker:
             with contextlib.suppress(Disconnected):
                 for job in revoked:
                     self._end.send(JobRevoked(lease=job.lease))
+
+
+def failed(job: Job, error: Exception, seconds: float) -> JobFailed:
+    """What a worker says of an exception that ended a job."""
+    import traceback
+
+    from optimizer.errors import NotFiniteFault, WrongDeviceFault
+    from optimizer.messages import JobFailed
+
+    kind = ("wrong_device" if isinstance(error, WrongDeviceFault)
+            else "not_finite" if isinstance(error, NotFiniteFault)
+            else "out_of_memory" if isinstance(error, MemoryError) else "error")
+    text = "".join(traceback.format_exception(error))
+    reason = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+    return JobFailed(lease=job.lease, kind=kind, reason=reason, traceback=text[-_TRACEBACK_LENGTH:], seconds=seconds)
 
 
 def _thread_pools() -> dict[str, int]:

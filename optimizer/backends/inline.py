@@ -1,9 +1,9 @@
-"""Jobs evaluated in the scheduler's own process, one at a time, so that a debugger works (``optimizer run --debug``)."""
+"""Jobs evaluated in the scheduler's own process, one at a time, for a debugger (``optimizer run --debug``)."""
 
 from __future__ import annotations
 
 import os
-import traceback
+import time
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing import connection
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.backends.base import WorkerLost
-from optimizer.messages import Command, Event, JobFailed, JobRevoked, JobStarted, RevokeJob, RunJob, WorkerReady
+from optimizer.messages import Command, Event, JobRevoked, JobStarted, RevokeJob, RunJob, WorkerReady
 from optimizer.resources import Slot
+from optimizer.worker import failed
 
 
 class InlineBackend:
-    """The backend of one process: a job runs inside `receive`, and an exception there passes through to the debugger."""
+    """The backend of one process: a job runs inside `receive`."""
 
     def __init__(self, *, folder: Path, families: Sequence[str]) -> None:
         self._folder = folder
@@ -68,10 +69,10 @@ class InlineBackend:
         from optimizer.models.base import FoldCache
         from optimizer.store import Store
 
-        job = command.job
+        job, begun = command.job, time.monotonic()
         store = Store(self._folder)
-        self._received.append((slot, JobStarted(lease=job.lease, steps=store.steps(job.workload.table))))
         try:
+            self._received.append((slot, JobStarted(lease=job.lease, steps=store.steps(job.workload.table))))
             finished = evaluate(
                 job, store=store, family=load_family(job.workload.family), threads=self._slots[slot].threads,
                 opencl=None, cache=FoldCache(), emit=lambda event: self._received.append((slot, event)),
@@ -80,9 +81,7 @@ class InlineBackend:
         except Exception as error:
             if "PYTHONBREAKPOINT" in os.environ or os.environ.get("OPTIMIZER_DEBUG") == "raise":
                 raise
-            self._received.append((slot, JobFailed(
-                lease=job.lease, kind="error", reason=f"{type(error).__name__}: {error}"[:500],
-                traceback=traceback.format_exc()[-6000:], seconds=0.0)))
+            self._received.append((slot, failed(job, error, time.monotonic() - begun)))
 
 
 BACKEND = InlineBackend

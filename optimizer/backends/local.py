@@ -100,9 +100,12 @@ class LocalBackend:
         for slot in self._workers:
             self.send(slot, StopWorker())
         until = time.monotonic() + grace_s
-        for slot, worker in list(self._workers.items()):
+        for worker in self._workers.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.process.wait(timeout=max(0.0, until - time.monotonic()))
+        for worker in self._workers.values():
+            _kill_group(worker.process)
+        for slot in list(self._workers):
             self._buried(slot)
 
     def _drained(self, slot: str) -> list[Event | WorkerLost]:
@@ -143,7 +146,8 @@ def _how_it_ended(code: int | None) -> str:
     if code is None:
         return "closed its channel"
     if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        names = {s.value: s.name for s in signal.Signals}
+        return f"killed by {names.get(-code, f'signal {-code}')}"
     return f"exit code {code}"
 
 

@@ -6,6 +6,7 @@ trial in state RUNNING nor half a trial, and any Optuna tool can open the file o
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,10 +54,10 @@ def check_file(path: Path) -> None:
         if stream.read(16) != _MAGIC:
             raise StorageFault(f"{path} is not an SQLite database; move it away, the journal can rebuild it")
     try:
-        # A plain path in a read-only URI; the file may hold characters that mean something in a URI.
-        with sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True) as connection:
+        # By URI, for it can say that nothing shall be made. Not read-only: a recorder that was killed inside a
+        # transaction leaves a journal beside the file, and the first to look must be able to roll it back.
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as connection:
             verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
-        connection.close()
     except sqlite3.DatabaseError as error:
         raise StorageFault(f"{path}: {error}; move it away, the journal can rebuild it") from error
     if verdict != "ok":
@@ -80,9 +81,9 @@ class Database:
         #: Ids of the trials that are in the file.
         self.known: set[str] = set()
         for summary in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
-            study = optuna.load_study(study_name=summary.study_name, storage=self._storage)
-            self.known |= {t.user_attrs[TRIAL_ATTRIBUTE] for t in study.get_trials(deepcopy=False)
-                           if TRIAL_ATTRIBUTE in t.user_attrs}
+            self.known |= _trials_of(optuna.load_study(study_name=summary.study_name, storage=self._storage))
+        #: An error may have come after the commit, so that the next trial is looked for before it is added.
+        self._doubtful = False
 
     def add(self, record: TrialRecord, key: StudyKey) -> bool:
         """Add a told trial; ``False`` where it is there already.
@@ -94,8 +95,14 @@ class Database:
             return False
         try:
             study, space = self._study(key)
+            if self._doubtful:
+                self.known |= _trials_of(study)
+                self._doubtful = False
+                if record.trial in self.known:
+                    return False
             study.add_trial(frozen_trial(record, space))
         except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+            self._doubtful = True
             raise StorageFault(f"optuna.db: {error.__cause__ or error}") from error
         self.known.add(record.trial)
         return True
@@ -133,6 +140,11 @@ class Database:
             study.set_user_attr(_SPACE_ATTRIBUTE, msgspec.json.encode(key.space).decode())
             return study, key.space
         return study, msgspec.json.decode(stored, type=SearchSpace)
+
+
+def _trials_of(study: optuna.Study) -> set[str]:
+    trials = study.get_trials(deepcopy=False)
+    return {t.user_attrs[TRIAL_ATTRIBUTE] for t in trials if TRIAL_ATTRIBUTE in t.user_attrs}
 
 
 def _safest(connection: Any, _record: object) -> None:

@@ -7,6 +7,7 @@ asking grows from 9 ms at 100 trials to 200 ms at 10,000.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -39,13 +40,15 @@ class Searcher:
         self.space = space
         self._maximize = maximize
         self._sampler = sampler
-        self._optuna_sampler = sampler.optuna_sampler(space, seed, workers)
+        self._seed = seed
+        self._workers = workers
         self._points = sampler.points(space)
         self._starts = [dict(s) for s in starts if self._points is None]
         self._told: list[TrialRecord] = []
         self._seen: set[bytes] = set()
         #: Trials that run, by our id.
         self._running: dict[str, optuna.Trial] = {}
+        self._rebuilt = 0
         self._study = self._new_study()
 
     @property
@@ -92,15 +95,17 @@ class Searcher:
         asked = self._running.pop(trial, None)
         if asked is not None:
             self._seen.discard(_key(asked.params))
+            if self._points is not None:
+                self._points = itertools.chain([asked.params], self._points)
             self._study.tell(asked, state=TrialState.FAIL)
 
     def tell(self, record: TrialRecord) -> None:
         """Learn how a trial ended."""
-        self._told.append(record)
         asked = self._running.pop(record.trial, None)
         if asked is None:
-            if self.space.contains(self.space.restricted(record.params)):
-                self._study.add_trial(frozen_trial(record, self.space))
+            if not self.space.contains(self.space.restricted(record.params)):
+                return
+            self._study.add_trial(frozen_trial(record, self.space))
         elif record.state == "failed":
             self._study.tell(asked, state=TrialState.FAIL)
         else:
@@ -111,6 +116,7 @@ class Searcher:
             else:
                 # A pruned trial takes its last reported value, which is its score.
                 self._study.tell(asked, state=TrialState.PRUNED)
+        self._told.append(record)
         if len(self._told) > KEEP_BEST + KEEP_LATEST + TRIM_SLACK:
             self._rebuild()
 
@@ -142,8 +148,11 @@ class Searcher:
         self._running[trial] = self._study.ask(distributions(self.space, point))
 
     def _new_study(self) -> optuna.Study:
+        # A sampler of its own for each study: some count in the study what they have drawn, and the next one of the
+        # same seed would draw it all again.
+        sampler = self._sampler.optuna_sampler(self.space, self._seed + self._rebuilt, self._workers)
         return optuna.create_study(
-            sampler=self._optuna_sampler, direction="maximize" if self._maximize else "minimize",
+            sampler=sampler, direction="maximize" if self._maximize else "minimize",
             pruner=optuna.pruners.NopPruner(),
         )
 
@@ -160,6 +169,7 @@ class Searcher:
     def _rebuild(self) -> None:
         """A new in-memory study with the trimmed history; Optuna's own would keep every trial in memory."""
         self._trim()
+        self._rebuilt += 1
         running = {trial: asked.params for trial, asked in self._running.items()}
         self._study = self._new_study()
         for record in self._told:

@@ -1,4 +1,4 @@
-"""Scrambled Sobol' points (Bergstra and Bengio 2012 compare them with random search): evener cover than random draws."""
+"""Scrambled Sobol' points, which cover a space more evenly than random draws (Bergstra and Bengio 2012)."""
 
 from __future__ import annotations
 
