@@ -69,6 +69,7 @@ class Child:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self.ended = True
         self._out.close()
 
 

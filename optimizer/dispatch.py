@@ -11,7 +11,7 @@ so a worker that was given up and comes back late changes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 #: Workers that a trial may take with it: it is retried at most twice.
 MAX_FAULTS = 3
@@ -108,7 +108,8 @@ class Dispatcher:
 
     def ready(self, slot: str) -> None:
         """A slot's worker waits for jobs."""
-        self.slots[slot].phase = "up"
+        if self.slots[slot].phase != "closed":
+            self.slots[slot].phase = "up"
 
     def wanting(self, now: float, ahead_s: float) -> list[str]:
         """Slots that need a job: idle ones first, then those whose job may end within ``ahead_s`` seconds."""
@@ -219,6 +220,13 @@ class Dispatcher:
     def restarting(self, slot: str) -> None:
         """Another worker is being started in a slot that lost its own."""
         self.slots[slot].phase = "starting"
+
+    def turn_into_cpu_slot(self, slot: str, *, closed: bool) -> None:
+        """A GPU slot that no family can use as one; closed where another slot has its cores already."""
+        self.slots[slot].kind = "cpu"
+        if closed:
+            self.slots[slot].phase = "closed"
+        self.retries = [replace(r, kind="cpu") for r in self.retries]
 
     def hand_back(self, lease: Lease) -> None:
         """A lease that never started, and whose trial shall be run later by any slot of that kind."""

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from optimizer import __version__, budgets
 from optimizer.backends.base import Backend, WorkerLost
 from optimizer.config.resolved import Study
@@ -207,6 +209,8 @@ class Scheduler:
             lease = self._dispatcher.finished(slot, message.lease)
             if lease is not None:
                 self._told(self._book.finished(lease, self._slots[slot], self._versions, message))
+                if not any("gpu" in kinds for kinds in self._book.kinds.values()):
+                    self._give_up_gpus()
         elif isinstance(message, JobFailed):
             lease = self._dispatcher.finished(slot, message.lease)
             if lease is not None:
@@ -218,6 +222,16 @@ class Scheduler:
                 self._dispatcher.hand_back(lease)
         else:
             self._on_lost(slot, message, now)
+
+    def _give_up_gpus(self) -> None:
+        """Where no family can use a GPU after all, their slots' cores become CPU slots, each core in one slot only."""
+        taken = {core for slot in self._slots.values() if slot.kind == "cpu" for core in slot.cores}
+        for name, slot in self._slots.items():
+            if slot.kind != "gpu":
+                continue
+            self._slots[name] = msgspec.structs.replace(slot, gpu=None)
+            self._dispatcher.turn_into_cpu_slot(name, closed=bool(taken & set(slot.cores)))
+            taken |= set(slot.cores)
 
     def _told(self, told: Told) -> None:
         self.recorder.add(told.record, told.key)
