@@ -42,7 +42,8 @@ screenshots: install  ## docs/dashboard.svg from a real run: make screenshots RU
 	$(BIN)/python tools/screenshot.py $(RUN) docs/dashboard.svg
 
 docs: install  ## what of docs/ is made from the code
-	$(BIN)/python tools/reference.py
+	$(BIN)/python -m optimizer.config.reference docs/reference/study-file.md
+	$(BIN)/optimizer schema --out docs/reference/study-file.schema.json
 
 clean:  ## remove .venv, caches and demo data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

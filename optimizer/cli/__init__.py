@@ -51,4 +51,6 @@ def main() -> NoReturn:
 
 
 # Each module adds its commands to `cli`.
-from optimizer.cli import machine, run, views  # noqa: E402, F401
+import optimizer.cli.machine  # noqa: E402
+import optimizer.cli.run  # noqa: E402
+import optimizer.cli.views  # noqa: E402, F401

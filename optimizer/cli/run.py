@@ -17,6 +17,7 @@ import click
 
 from optimizer.cli import cli
 from optimizer.errors import RunFolderError, UserError
+from optimizer.journal import read
 
 if TYPE_CHECKING:
     from optimizer.config.load import Overrides
@@ -45,9 +46,9 @@ def run(study: str, *, time_: str | None, trials: int | None, deadline: str | No
     from optimizer.config.load import Overrides
 
     given = {"target": target, "metric": metric}
-    overrides = Overrides(time=time_, trials=trials, deadline=deadline, seed=seed,
-                          families=tuple(f.strip() for f in families.split(",")) if families else None)
     path = _study_path(study, given)
+    overrides = Overrides(time=time_, time_before=_time_before(path.with_suffix("")), trials=trials, deadline=deadline, seed=seed,
+                          families=tuple(f.strip() for f in families.split(",")) if families else None)
     outcome = _carry_out(path, overrides, fresh=fresh, plain=plain, debug=debug)
     _say_how_it_ended(outcome, path)
 
@@ -95,13 +96,29 @@ def _study_path(study: str, given: dict[str, str | None]) -> Path:
         return path
     if path.with_name(f"{path.name}.toml").is_file():
         return path.with_name(f"{path.name}.toml")  # a run's own folder
-    existing = Path("studies") / f"{path.resolve().name}.toml"
+    from optimizer.config.init import study_file_for
+
+    existing = study_file_for(path, Path("studies"))
     if existing.is_file():
         click.echo(f"{existing} is there already and is used as it is")
         return existing
     written = _init(path, given)
     click.echo(f"wrote {written}")
     return written
+
+
+def _time_before(folder: Path) -> float:
+    """Seconds per dataset that a run finished with last: what ``--time +1h`` adds to.
+
+    A start that did not finish does not count, so that the same command after a crash means the same again.
+    """
+    started = finished = 0.0
+    for record in read(folder / "journal.jsonl"):
+        if record["event"] == "run_started":
+            started = record["study"]["time_per_dataset_s"] or 0.0
+        elif record["event"] == "run_ended" and record["state"] == "finished":
+            finished = started
+    return finished
 
 
 def _init(folder: Path, given: dict[str, str | None]) -> Path:

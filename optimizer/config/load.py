@@ -43,8 +43,10 @@ _TIME_PER_DATASET = "1h"
 class Overrides:
     """What the command line says instead of the file; ``None`` leaves the file's value."""
 
-    #: Per dataset; with a leading ``+`` it is added to what the file says.
+    #: Per dataset; with a leading ``+`` it is added to what the file says, or to ``time_before`` where that is more.
     time: str | None = None
+    #: Seconds per dataset that the run finished with last; so ``+1h`` twice is two hours more.
+    time_before: float = 0.0
     trials: int | None = None
     deadline: str | None = None
     families: tuple[str, ...] | None = None
@@ -138,7 +140,7 @@ def _overridden(
         "pruner": ("--pruner", overrides.pruner),
     }
     if overrides.time is not None and overrides.time.startswith("+"):
-        given["time_per_dataset"] = ("--time", _extended(data, overrides.time, problems))
+        given["time_per_dataset"] = ("--time", _extended(data, overrides, problems))
     for key, (flag, value) in given.items():
         if value is not None:
             data[key], flags[key] = value, flag
@@ -150,15 +152,16 @@ def _overridden(
     return data, flags, problems
 
 
-def _extended(data: Mapping[str, Any], more: str, problems: list[tuple[Key, str]]) -> str:
-    """The file's time per dataset with ``+1h`` added to it."""
+def _extended(data: Mapping[str, Any], overrides: Overrides, problems: list[tuple[Key, str]]) -> str:
+    """The time per dataset so far with ``+1h`` added to it."""
+    more = overrides.time or ""
     if "trials" in data:
         problems.append((("time_per_dataset",), f"{more} adds to time_per_dataset, and the study file counts trials; "
                          "give --trials, or --time without the +"))
         return more[1:]
     try:
-        return values.written_duration(
-            values.duration(data.get("time_per_dataset", _TIME_PER_DATASET)) + values.duration(more[1:]))
+        file_s = values.duration(data.get("time_per_dataset", _TIME_PER_DATASET))
+        return values.written_duration(max(file_s, overrides.time_before) + values.duration(more[1:]))
     except ValueError:
         return more  # the mistake is found again where the value is checked
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from optimizer.child import Child
+from optimizer.config.place import Key
 from optimizer.config.resolved import FamilyChoice
 from optimizer.datasets.problem import Prepared, Problem
 from optimizer.errors import UserError
@@ -162,8 +163,8 @@ def narrowed_spaces(
     return spaces
 
 
-def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[str]:
-    """Mistakes in the narrowed search spaces, found before any worker starts, on three tables made up for it."""
+def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[tuple[Key, str]]:
+    """Mistakes in the narrowed search spaces by their key, found before any worker starts, on tables made up for it."""
     narrowed = [f for f in families if f.space]
     if not narrowed:
         return []
@@ -176,7 +177,7 @@ def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[str]
         connection.wait([child.fileno()])
         output += b"".join(child.lines())
     answers = msgspec.json.decode(output) if child.exit_code() == 0 else []
-    mistakes = []
+    mistakes: list[tuple[Key, str]] = []
     for family in narrowed:
         known: dict[str, SpaceDescription] = {}
         for answer in answers:
@@ -192,7 +193,7 @@ def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[str]
             try:
                 described_there.space.narrowed(family.name, {name: value})
             except UserError as error:
-                mistakes.append(f"[family.{family.name}.space] {name}: {error}")
+                mistakes.append((("family", family.name, "space", name), str(error)))
     return mistakes
 
 

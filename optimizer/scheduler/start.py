@@ -13,8 +13,10 @@ import msgspec
 from optimizer import __version__
 from optimizer.backends import make_backend
 from optimizer.child import Child
+from optimizer.config.load import read_text
+from optimizer.config.mistakes import Mistakes
 from optimizer.config.resolved import Study
-from optimizer.errors import ResourceError, RunFolderError, StudyFileError
+from optimizer.errors import ResourceError, RunFolderError
 from optimizer.gpus import Gpu, GpuReport, chosen, find_gpus
 from optimizer.journal import Journal, Record
 from optimizer.models import load_family
@@ -160,9 +162,10 @@ def _run_locked(
     study: Study, backend: str, folder: Path, narrate: Callable[[Record], str | None],
     listeners: Sequence[Callable[[Record], None]],
 ) -> Outcome:
-    mistakes = check_narrowing(study.families, folder)
-    if mistakes:
-        raise StudyFileError([f"{study.path}: {m}" for m in mistakes])
+    mistakes = Mistakes(str(study.path), read_text(study.path), {})
+    for key, text in check_narrowing(study.families, folder):
+        mistakes.add(key, text)
+    mistakes.raise_if_any()
     machine = survey(study, os.environ, folder / "logs" / "preparation.log")
     recorder = Recorder(folder)
     signals = Signals()

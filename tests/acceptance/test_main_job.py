@@ -206,5 +206,14 @@ def test_an_unknown_parameter_is_named_before_any_worker_starts(tmp_path: Path) 
     done = optimizer("run", study, cwd=tmp_path)
     assert done.returncode == 2
     assert "max_dept" in done.stderr
+    assert f"{study}:6: family.xgboost.space.max_dept" in done.stderr
     assert "max_depth" in done.stderr
     assert not events(study.with_suffix(""), "worker_ready")
+
+
+def test_an_hour_more_twice_is_two_hours_more(tmp_path: Path) -> None:
+    study = write_study(tmp_path, 'time_per_dataset = "1s"\nfolds = 2')
+    for expected in (2.0, 3.0):
+        done = optimizer("run", study, "--time", "+1s", "--families", "lightgbm", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert events(study.with_suffix(""), "run_started")[-1]["study"]["time_per_dataset_s"] == expected

@@ -32,3 +32,13 @@ def test_every_page_that_is_linked_is_there() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def test_the_schema_for_editors_is_the_one_that_is_shipped(tmp_path: Path) -> None:
+    """`make docs` writes it anew."""
+    from click.testing import CliRunner
+
+    done = CliRunner().invoke(cli, ["schema", "--out", str(tmp_path / "schema.json")])
+    assert done.exit_code == 0
+    shipped = ROOT / "docs" / "reference" / "study-file.schema.json"
+    assert (tmp_path / "schema.json").read_text() == shipped.read_text()
