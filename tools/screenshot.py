@@ -1,4 +1,4 @@
-"""Export the dashboard of a run as an SVG: ``python tools/screenshot.py RUN_FOLDER OUT.svg [--size 120x36]``.
+"""Export the dashboard of a run as an SVG: ``python tools/screenshot.py RUN OUT.svg [--size 120x36]``.
 
 It draws the run's ``status.json`` as of the moment when it was written, so the picture is the run's and not today's.
 """
@@ -12,18 +12,19 @@ from pathlib import Path
 from rich.console import Console
 
 from optimizer.status import read_status
+from optimizer.views.results import find_run
 from optimizer.views.screen import render
 
 
 def main() -> None:
     """Write the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", help="a run's name, its folder or its study file")
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", default="120x36", help="cells and lines, such as 80x24")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
-    status = read_status(options.run / "status.json")
+    status = read_status(find_run(options.run) / "status.json")
     if status is None:
         raise SystemExit(f"{options.run} has no status.json that can be read")
     console = Console(record=True, file=io.StringIO(), width=width, force_terminal=True, color_system="truecolor")

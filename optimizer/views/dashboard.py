@@ -1,4 +1,4 @@
-"""The live dashboard: ``python -m optimizer.views.dashboard RUN_FOLDER [--parent PID] [--plain]``.
+"""The live dashboard: ``python -m optimizer.views.dashboard RUN_FOLDER [--parent PID]``.
 
 A process of its own, so that a terminal that stalls never stops a run. It reads ``status.json`` once a second and
 draws it on the alternate screen; where standard output is no terminal, it follows the journal and prints lines.
@@ -10,13 +10,12 @@ the parent or with the run. Without, it is ``optimizer watch``: q or Ctrl-C leav
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import select
 import signal
 import sys
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,15 +24,9 @@ from optimizer.views.formats import clean
 from optimizer.views.terminal import Terminal, TerminalGone
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
-
     from optimizer.status import Status
+    from optimizer.views.paint import Painter
 
-#: For terminals whose character set is not UTF-8.
-_ASCII = str.maketrans("─━╸│╭╮╰╯–±×·…°", "-=>|++++-~x..o")  # noqa: RUF001
-#: The Linux console's fonts have no rounded corners and no heavy lines.
-_CONSOLE_FONT = str.maketrans("╭╮╰╯━╸", "┌┐└┘■■")
 _ENDED = ("finished", "stopped")
 
 
@@ -42,12 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m optimizer.views.dashboard")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--parent", type=int, help="the process that started this one, and carries the run out")
-    parser.add_argument("--plain", action="store_true", help="lines also on a terminal")
     options = parser.parse_args(arguments)
     if options.parent is not None:
         # The terminal sends Ctrl-C to parent and child alike; the parent decides what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if options.plain or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         from optimizer.views.lines import follow
 
         return follow(options.folder, options.parent)
@@ -70,8 +62,7 @@ class _Dashboard:
         self._folder, self._parent, self._terminal = folder, parent, terminal
         self._name = folder.resolve().name
         self._started = time.time()
-        self._console: Console | None = None
-        self._coloured_lines: dict[Hashable, str] = {}
+        self._painter: Painter | None = None
         self._status: Status | None = None
         self._written_ns = 0
         self._signals: set[int] = set()
@@ -86,7 +77,9 @@ class _Dashboard:
         while True:
             self._read()
             if self._is_over():
-                return self._frame(*self._terminal.size())
+                width, height = self._terminal.size()
+                # It stays in the scroll-back, with the prompt below it.
+                return self._frame(width, max(1, height - 2))
             if self._terminal.is_ours:
                 self._terminal.take()
                 self._terminal.draw(self._frame(*self._terminal.size()))
@@ -159,35 +152,14 @@ class _Dashboard:
 
     def _frame(self, width: int, height: int) -> list[str]:
         from optimizer.views import screen
+        from optimizer.views.paint import Painter
 
         lines = screen.lines(
             self._status, width=width, height=height, now=time.time(), title=self._name, note=self._note(),
         )
-        return self._style(lines, width)
-
-    def _style(self, lines: list[Text], width: int) -> list[str]:
-        """The lines with the codes of this terminal's colours; none where the person set ``NO_COLOR``."""
-        from rich.console import Console
-
-        if self._console is None:
-            self._console = Console(file=io.StringIO(), force_terminal=True, legacy_windows=False, emoji=False)
-        self._console.width = width
-        # Most lines are those of the second before, and colouring costs more than all else.
-        keys = [(line.plain, tuple(line.spans), line.style, width) for line in lines]
-        before = self._coloured_lines
-        self._coloured_lines = {
-            key: before.get(key) or self._coloured(line, self._console)
-            for key, line in zip(keys, lines, strict=True)
-        }
-        return [self._coloured_lines[key] for key in keys]
-
-    def _coloured(self, line: Text, console: Console) -> str:
-        with console.capture() as capture:
-            console.print(line, no_wrap=True, overflow="ignore", crop=True, highlight=False, end="")
-        text = capture.get().rstrip("\n")
-        if os.environ.get("TERM") == "linux":
-            text = text.translate(_CONSOLE_FONT)
-        return text if self._terminal.encoding == "utf-8" else text.translate(_ASCII)
+        if self._painter is None:
+            self._painter = Painter(self._terminal.encoding)
+        return self._painter.paint(lines)
 
     def _note(self) -> str:
         if self._parent is not None:

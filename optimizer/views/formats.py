@@ -10,7 +10,8 @@ NOTHING = "–"  # noqa: RUF001 - an en dash on purpose: a hyphen reads as a min
 
 def clean(text: object) -> str:
     """One printable line: control characters, line breaks and writing-direction marks become spaces."""
-    return "".join(c if c.isprintable() else " " for c in str(text))
+    line = str(text)
+    return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line)
 
 
 def finite(value: float | None) -> float | None:

@@ -85,7 +85,8 @@ class Narrator:
                         f"{formats.count(self._told.get(str(get('dataset')), 0), 'trial')}: {get('reason')}")
             case "run_ended":
                 total = formats.count(sum(self._told.values()), "trial")
-                return f"run {get('state')} with {total}" + (f": {get('reason')}" if get("reason") else "")
+                reason = f": {get('reason')}" if get("reason") not in (None, "", get("state")) else ""
+                return f"run {get('state')} with {total}{reason}"
         return None
 
     def _count(self, trial: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -12,6 +13,9 @@ from optimizer.status import DatasetStatus, FamilyShare, RecentTrial, SlotStatus
 from optimizer.views import formats
 from optimizer.views.formats import NOTHING, clean
 from optimizer.views.grid import Bar, Cell, Column, Grid, clipped, joined
+
+#: At the start of a log's line: which day it was is no news on a screen.
+_DATE = re.compile(r"^\d{4}-\d\d-\d\d[ T]")
 
 #: What is going on comes first where not everything fits.
 _ATTENTION = ("running", "reading", "ready", "failed", "finished", "waiting")
@@ -296,7 +300,8 @@ def log(status: Status, width: int, height: int, *, fold: bool = False) -> list[
     for line in reversed(status.log):
         if len(page) >= height:
             break
-        parts = textwrap.wrap(clean(line), max(8, width), subsequent_indent="  ") if fold else [clean(line)]
+        text = _DATE.sub("", clean(line))
+        parts = textwrap.wrap(text, max(8, width), subsequent_indent="  ") if fold else [text]
         page[:0] = [clipped(Text(part), width) for part in parts]
     return page[-height:] if height > 0 else []
 

@@ -122,7 +122,7 @@ def _failures(trials: list[TrialRecord]) -> list[dict[str, Any]]:
 
 
 def _next_steps(view: RunView) -> list[dict[str, str]]:
-    run, file = shlex.quote(view.folder.name), shlex.quote(str(view.study_file))
+    run, file = shlex.quote(view.folder.name), shlex.quote(str(_from_here(view.study_file)))
     steps = [("leaderboard", f"optimizer leaderboard {run} --top 20", "every model by rank")]
     if any(view.best(name, submittable=True) for name in view.datasets):
         steps.append(("export", f"optimizer export {run} --top 5", "submissions of the best five per dataset"))
@@ -140,10 +140,13 @@ def _next_steps(view: RunView) -> list[dict[str, str]]:
 # As text.
 
 
-def as_text(summary: dict[str, Any]) -> str:
-    """``summary.txt``: the same report for a person."""
-    parts = [_headline(summary), _dataset_table(summary), *_dataset_notes(summary), _family_table(summary),
-             _cost(summary), *_troubles(summary), _go_on(summary)]
+def as_text(summary: dict[str, Any], width: int | None = None) -> str:
+    """``summary.txt``: the same report for a person.
+
+    ``width``: of the terminal that it is shown on; ``None`` for a file, where no column is left out.
+    """
+    parts = [_headline(summary), _dataset_table(summary, width), _dataset_notes(summary), _submissions(summary),
+             _family_table(summary, width), _cost(summary), *_troubles(summary), _go_on(summary)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -151,20 +154,23 @@ def _headline(summary: dict[str, Any]) -> str:
     trials = summary["trials"]
     counts = f"{trials['complete']:,} complete, {trials['pruned']:,} pruned, {trials['failed']:,} failed trials"
     starts = f" in {summary['starts']} starts" if summary["starts"] > 1 else ""
-    reason = f" ({clean(summary['reason'])})" if summary["reason"] else ""
     state = summary["state"] or "not started"
+    reason = f" ({clean(summary['reason'])})" if summary["reason"] not in ("", state) else ""
     return f"{clean(summary['run'])}: {state}{reason} after {formats.duration(summary['seconds'])}{starts}; {counts}"
 
 
-def _dataset_table(summary: dict[str, Any]) -> str:
+def _dataset_table(summary: dict[str, Any], width: int | None) -> str:
     columns = (
-        Column(header="dataset"), Column(header="metric"), Column(header="best score", right=True),
-        Column(header="pooled", right=True), Column(header="best trial"), Column(header="within 1 s.e.", right=True),
-        *(Column(header=f["family"], right=True) for f in summary["families"]), Column(header="submission"),
+        Column(header="dataset", elastic=True), Column(header="metric", leaves=3),
+        Column(header="best score", right=True), Column(header="pooled", right=True, leaves=4),
+        Column(header="best trial"), Column(header="within 1 s.e.", right=True, leaves=1),
+        *(Column(header=f["family"], right=True, leaves=2) for f in summary["families"]),
     )
     rows = [_dataset_row(d, summary) for d in summary["datasets"]]
-    table = _plain(Grid(columns, rows).lines(None)) if rows else ""
-    return f"{table}\n(trials per family: complete + pruned + failed)" if rows else "no dataset was read"
+    if not rows:
+        return "no dataset was read"
+    table = _plain(Grid(columns, rows).lines(width))
+    return f"{table}\n(trials per family: complete + pruned + failed)"
 
 
 def _dataset_row(d: dict[str, Any], summary: dict[str, Any]) -> list[Cell]:
@@ -177,11 +183,10 @@ def _dataset_row(d: dict[str, Any], summary: dict[str, Any]) -> list[Cell]:
     return [
         d["dataset"], d["metric"] or NOTHING, formats.score(best.get("score"), best.get("standard_error")),
         formats.score(best.get("pooled_score")), trial, str(d["within_one_standard_error"] or NOTHING), *per_family,
-        d["submission"] or NOTHING,
     ]
 
 
-def _dataset_notes(summary: dict[str, Any]) -> list[str]:
+def _dataset_notes(summary: dict[str, Any]) -> str:
     notes = []
     for d in summary["datasets"]:
         name = clean(d["dataset"])
@@ -191,21 +196,33 @@ def _dataset_notes(summary: dict[str, Any]) -> list[str]:
             notes.append(f"{name} has the same content as {clean(d['same_as'])}")
         if d["submission_note"]:
             notes.append(f"{name}: {clean(d['submission_note'])}")
-    return ["\n".join(notes)] if notes else []
+    return "\n".join(notes)
 
 
-def _family_table(summary: dict[str, Any]) -> str:
+def _submissions(summary: dict[str, Any]) -> str:
+    folder = Path(summary["folder"])
+    paths = [f"  {_from_here(folder / d['submission'])}" for d in summary["datasets"] if d["submission"]]
+    return "\n".join(["best submissions", *paths]) if paths else ""
+
+
+def _from_here(path: Path) -> Path:
+    """Short where it can be: as a person would type it in the present directory."""
+    whole = path.resolve()
+    return whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole
+
+
+def _family_table(summary: dict[str, Any], width: int | None) -> str:
     columns = (
         Column(header="family"), Column(header="share of resource-seconds", right=True),
         Column(header="time", right=True), Column(header="complete", right=True), Column(header="pruned", right=True),
-        Column(header="failed", right=True), Column(header=""),
+        Column(header="failed", right=True), Column(header="", leaves=1),
     )
     rows: list[list[Cell]] = [
         [f["family"], formats.percent(f["share"]), formats.span(f["seconds"]), str(f["complete"]), str(f["pruned"]),
          str(f["failed"]), "; ".join(_stop_text(stop) for stop in f["stops"])]
         for f in summary["families"]
     ]
-    return _plain(Grid(columns, rows).lines(None)) if rows else ""
+    return _plain(Grid(columns, rows).lines(width)) if rows else ""
 
 
 def _stop_text(stop: dict[str, Any]) -> str:
@@ -234,8 +251,7 @@ def _troubles(summary: dict[str, Any]) -> list[str]:
 
 
 def _go_on(summary: dict[str, Any]) -> str:
-    width = max(len(step["command"]) for step in summary["next"])
-    return "how to go on\n" + "\n".join(f"  {s['command']:<{width}}   {s['for']}" for s in summary["next"])
+    return "how to go on\n" + "\n".join(f"  {s['for']}:\n    {s['command']}" for s in summary["next"])
 
 
 def _plain(lines: list[Text]) -> str:

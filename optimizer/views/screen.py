@@ -91,9 +91,10 @@ def _heading(status: Status, width: int, now: float) -> Text:
 
 
 def _times(status: Status, now: float) -> str:
-    passed = formats.duration(now - status.first_started)
+    # Of this start: a run that is resumed after days has not been at it for days.
+    passed = formats.duration(now - status.started)
     if status.state in ("finished", "stopped"):
-        return f"took {formats.duration(status.at - status.first_started)}, ended {_clock(status.at)}"
+        return f"took {formats.duration(status.at - status.started)}, ended {_clock(status.at)}"
     eta = formats.finite(status.eta)
     if eta is None:
         return f"{passed} so far, end not known yet"
@@ -101,7 +102,7 @@ def _times(status: Status, now: float) -> str:
 
 
 def _clock(at: float) -> str:
-    """Local time of day; the date too where it is another day's."""
+    """Local time of day."""
     try:
         then = time.localtime(at)
     except (OverflowError, OSError, ValueError):

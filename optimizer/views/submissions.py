@@ -179,7 +179,7 @@ def why_not_submittable(record: TrialRecord) -> str:
 
 
 def write_new_predictions(
-    run: Path, record: TrialRecord, stored: Floats, ids: Sequence[object] | None, path: Path,
+    run: Path, record: TrialRecord, stored: Floats, ids: Iterable[object] | None, path: Path,
 ) -> None:
     """Write what kept models say of a new table, in the shape of the study's submissions.
 

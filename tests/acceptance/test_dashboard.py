@@ -93,7 +93,7 @@ def write(folder: Path, **changes: object) -> None:
     """Make a status of now."""
     folder.mkdir(parents=True, exist_ok=True)
     now = time.time()
-    fields: dict[str, object] = {"pid": os.getpid(), "at": now, "first_started": now - 60, "eta": now + 600}
+    fields: dict[str, object] = {"pid": os.getpid(), "at": now, "started": now - 60, "eta": now + 600}
     write_status(folder / "status.json", msgspec.structs.replace(status(), **{**fields, **changes}))
 
 

@@ -44,7 +44,7 @@ def status(*, datasets: int = 8, slots: int = 4, **changes: object) -> Status:
         "slots": tuple(slot(i, rng) for i in range(slots)),
         "recent": tuple(recent(i, rng) for i in range(40)),
         "log": (
-            "06:02:11 dataset train_corrected_01 finished: its time is used",
+            "2026-11-22 06:02:11 dataset train_corrected_01 finished: its time is used",
             "06:02:11 train_corrected_02/catboost/42 to slot cpu1",
             "06:04:59 new best on train_corrected_02: 0.97365 (train_corrected_02/catboost/133)",
             "06:10:20 worker of slot cpu1 was killed by signal 9; train_corrected_02/lightgbm/87 runs again",

@@ -103,9 +103,10 @@ def test_the_summary_reads_well(tmp_path: Path) -> None:
     for line in ("c could not be used: c.csv:17: 5 fields, 7 expected",
                  "1 trial failed with out_of_memory, lately a/catboost/0: std::bad_alloc at 0x00",
                  "1 job lost with the worker and run again: killed by signal 9",
-                 "  optimizer leaderboard night --top 20"):
+                 "  every model by rank:\n    optimizer leaderboard night --top 20\n"):
         assert line in text
     assert "--time +1h" in text
+    assert max(map(len, as_text(summarize(view), 80).splitlines()[2:6])) <= 80
 
 
 def test_an_empty_run_has_a_summary_too(tmp_path: Path) -> None:
