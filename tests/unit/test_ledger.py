@@ -1,0 +1,155 @@
+"""What a run knows of its trials: bests, thresholds, seconds."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stubs.makers import a_prepared, a_record
+
+from optimizer.scheduler.ledger import KEEP_MODELS, DatasetLedger, FamilyLedger
+
+
+def a_ledger(direction: str = "maximize", **fields: Any) -> DatasetLedger:
+    families = {name: FamilyLedger(name=name, kinds=frozenset({"cpu"}), steps=2) for name in ("tree", "forest")}
+    given: dict[str, Any] = {"budget_s": 100.0, "budget_trials": None}
+    return DatasetLedger(prepared=a_prepared(direction=direction), families=families, **{**given, **fields})
+
+
+def tell(ledger: DatasetLedger, *scores: float, family: str = "tree", **fields: Any) -> list[bool]:
+    return [ledger.tell(a_record(f"cars/{family}/{i}", score=score, **fields), kind="cpu")
+            for i, score in enumerate(scores)]
+
+
+@pytest.mark.parametrize(("direction", "bests"), [("maximize", [True, True, False, False, True]),
+                                                  ("minimize", [True, False, True, False, False])])
+def test_a_best_is_strictly_better_than_all_before(direction: str, bests: list[bool]) -> None:
+    assert tell(a_ledger(direction), 0.5, 0.6, 0.4, 0.5, 0.7) == bests
+
+
+def test_a_pruned_or_failed_trial_is_never_the_best() -> None:
+    ledger = a_ledger()
+
+    tell(ledger, 0.9, state="pruned")
+    ledger.tell(a_record(score=None, state="failed"), kind="cpu")
+
+    assert ledger.best is None
+    assert not ledger.scores
+    tree = ledger.families["tree"]
+    assert (tree.complete, tree.pruned, tree.failed) == (0, 1, 1)
+
+
+def test_complete_and_pruned_trials_are_decided_failed_ones_are_not() -> None:
+    ledger = a_ledger()
+
+    tell(ledger, 0.5, 0.6)
+    tell(ledger, 0.4, family="forest", state="pruned")
+    ledger.tell(a_record(score=None, state="failed"), kind="cpu")
+
+    assert ledger.decided == 3
+
+
+def test_every_job_is_charged_even_a_failed_one() -> None:
+    ledger = a_ledger()
+
+    ledger.tell(a_record(seconds=3.0), kind="cpu")
+    ledger.tell(a_record(score=None, state="failed", seconds=4.0), kind="gpu")
+
+    assert ledger.families["tree"].seconds == {"cpu": 3.0, "gpu": 4.0}
+
+
+def test_failures_in_a_row_start_anew_after_a_success() -> None:
+    ledger = a_ledger()
+    family = ledger.families["tree"]
+
+    for _ in range(3):
+        ledger.tell(a_record(score=None, state="failed"), kind="cpu")
+    assert family.failed_in_a_row == 3
+    tell(ledger, 0.5)
+
+    assert family.failed_in_a_row == 0
+    assert family.failed == 3
+
+
+def test_a_typical_length_is_taken_of_the_latest_trials_that_had_steps() -> None:
+    ledger = a_ledger()
+    family = ledger.families["tree"]
+    assert (family.typical_s, family.typical_step_s) == (0.0, 0.0)
+
+    for seconds in (100.0, *[2.0] * 20):
+        ledger.tell(a_record(seconds=seconds, step_seconds=(seconds / 2, seconds / 2)), kind="cpu")
+    ledger.tell(a_record(score=None, state="failed", seconds=900.0, step_seconds=()), kind="cpu")
+
+    assert (family.typical_s, family.typical_step_s) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_of_each_family_the_best_few_keep_their_models(direction: str) -> None:
+    ledger = a_ledger(direction)
+    scores = list(range(10))
+    random.Random(3).shuffle(scores)
+    kept: set[str] = set()
+
+    for score in scores:
+        record = a_record(f"cars/tree/{score}", score=float(score), models_kept=True)
+        kept.add(record.trial)
+        kept -= set(ledger.keep_models(record))
+
+    best = sorted(scores, reverse=direction == "maximize")[:KEEP_MODELS]
+    assert kept == {f"cars/tree/{score}" for score in best}
+    assert ledger.keep_models_from("tree") == best[-1]
+    assert ledger.keep_models_from("forest") is None
+
+
+def test_while_a_family_has_few_models_any_is_kept() -> None:
+    ledger = a_ledger()
+
+    for score in range(KEEP_MODELS - 1):
+        assert ledger.keep_models(a_record(f"cars/tree/{score}", score=float(score))) == []
+
+    assert ledger.keep_models_from("tree") is None
+
+
+@pytest.mark.parametrize(("direction", "expected"), [("maximize", 18.0), ("minimize", 1.0)])
+def test_the_test_rows_are_predicted_for_the_top_tenth(direction: str, expected: float) -> None:
+    ledger = a_ledger(direction)
+    tell(ledger, *[float(i) for i in range(9)])
+    assert ledger.predict_test_from() is None
+
+    tell(ledger, *[float(i) for i in range(9, 20)])
+
+    assert ledger.predict_test_from() == expected
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+@given(scores=st.lists(st.floats(-10, 10), min_size=1, max_size=30), error=st.floats(0, 5))
+def test_models_within_one_standard_error_are_counted(direction: str, scores: list[float], error: float) -> None:
+    ledger = a_ledger(direction)
+    tell(ledger, *scores, standard_error=error)
+    best = max(scores) if direction == "maximize" else min(scores)
+
+    near = [s for s in scores if (s >= best - error if direction == "maximize" else s <= best + error)]
+
+    assert ledger.within_error() == len(near) >= 1
+
+
+def test_without_a_best_nothing_is_near_it() -> None:
+    assert a_ledger().within_error() == 0
+
+
+def test_the_budgets_see_told_seconds_and_those_under_way() -> None:
+    ledger = a_ledger(budget_trials=9)
+    tell(ledger, 0.5, seconds=2.0)
+    ledger.families["tree"].begun = 2
+    ledger.families["forest"].closed = "no point left"
+
+    use = ledger.use({"tree": {"cpu": 5.0, "gpu": 1.0}}, 1)
+
+    assert (use.name, use.budget_s, use.budget_trials, use.decided, use.under_way) == ("cars", 100.0, 9, 1, 1)
+    assert use.families["tree"].seconds == {"cpu": 7.0, "gpu": 1.0}
+    assert use.families["tree"].begun == 2
+    assert use.families["forest"].closed
+    assert ledger.families["tree"].seconds == {"cpu": 2.0}

@@ -1,0 +1,80 @@
+"""Children that die with us, and processes that are told apart from their namesakes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from stubs.waiting import until
+
+from optimizer.process import start_time
+
+
+def test_a_process_is_recognised_by_when_it_started() -> None:
+    assert start_time(os.getpid()) == start_time(os.getpid())
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert start_time(child.pid) is not None
+    assert start_time(child.pid) != start_time(1)
+    child.communicate(b"\n")
+
+
+def test_a_process_that_is_gone_has_no_start() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+
+    assert start_time(child.pid) is None
+
+
+def test_a_zombie_counts_as_gone() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    assert start_time(child.pid) is None
+    child.wait()
+
+
+def test_a_name_with_brackets_and_spaces_does_not_confuse(tmp_path: Path) -> None:
+    odd = tmp_path / "a) S (b"
+    odd.symlink_to("/bin/sleep")
+    child = subprocess.Popen([str(odd), "60"])
+    until(lambda: Path(f"/proc/{child.pid}/comm").read_text().startswith("a)"))
+
+    assert isinstance(start_time(child.pid), int)
+    child.kill()
+    child.wait()
+
+
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", '''
+import os, sys, time
+from optimizer.process import die_with_parent
+die_with_parent(int(sys.argv[1]))
+print(os.getpid(), flush=True)
+time.sleep(600)
+''', str(__import__("os").getpid())])
+time.sleep(600)
+"""
+
+
+def test_a_child_dies_with_its_parent_even_when_that_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+
+    until(lambda: start_time(child) is None)
+    parent.stdout.close()
+
+
+def test_a_child_whose_parent_is_gone_already_ends_at_once() -> None:
+    script = "from optimizer.process import die_with_parent; die_with_parent(1 << 30); print('lives')"
+
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+
+    assert (answer.returncode, answer.stdout) == (1, b"")
