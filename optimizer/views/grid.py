@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.style import Style
 from rich.text import Span, Text
 
@@ -27,8 +28,11 @@ class Bar:
 
     share: float | None
     style: str = ""
+    #: Where there is no more room than needed.
+    width: int = 8
 
 
+#: A `Text` in a cell has one style, its own; styles of parts of it are not kept.
 Cell = str | Text | Bar
 
 
@@ -47,13 +51,20 @@ class Column:
     grows_to: int = 0
 
 
+class _Piece(NamedTuple):
+    """A cell as it is laid out. Not a `Text`: a screen has hundreds, and making them is what costs."""
+
+    plain: str
+    style: str | Style
+    width: int
+
+
 class Grid:
     """A table without borders."""
 
     def __init__(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
         self._columns = columns
-        self._rows = [[_as_text(cell, column.style) for cell, column in zip(row, columns, strict=True)]
-                      for row in rows]
+        self._rows = [[_piece(cell, column.style) for cell, column in zip(row, columns, strict=True)] for row in rows]
 
     def lines(self, width: int | None, *, header: bool = True, fold: bool = False) -> list[Text]:
         """The table's lines, none wider than ``width``; ``None`` takes what it needs.
@@ -63,23 +74,21 @@ class Grid:
         if width is None:
             width = sum(self._natural_widths().values()) + _GAP * (len(self._columns) - 1)
         widths = self._widths(width, fold)
-        shown = sorted(widths)
         lines = []
         if header:
-            heads = [Text(self._columns[i].header) for i in shown]
-            head = self._line(shown, heads, widths, width)
+            head = self._line([_piece(self._columns[i].header, "") for i in widths], widths, width)
             # Underlined from edge to edge, a header parts the screen without a line of its own.
             head.append(" " * (width - head.cell_len))
             head.stylize("dim underline")
             lines.append(head)
         for row in self._rows:
-            cells = [row[i] for i in shown]
-            parts = self._folded(shown, cells, widths) if fold else [cells]
-            lines += [self._line(shown, part, widths, width) for part in parts]
+            cells = [row[i] for i in widths]
+            parts = self._folded(cells, widths) if fold else [cells]
+            lines += [self._line(part, widths, width) for part in parts]
         return lines
 
     def _widths(self, width: int, fold: bool) -> dict[int, int]:
-        """Width of each column that stays."""
+        """Width of each column that stays, from left to right."""
         natural = self._natural_widths()
         wanted = dict(natural)
         if fold:
@@ -104,84 +113,86 @@ class Grid:
 
     def _natural_widths(self) -> dict[int, int]:
         return {
-            i: max([cell_len(c.header), *(_natural_width(row[i]) for row in self._rows)])
+            i: max([cell_len(c.header), *(row[i].width for row in self._rows)])
             for i, c in enumerate(self._columns)
         }
 
-    def _line(self, shown: list[int], cells: Sequence[Text | Bar], widths: dict[int, int], width: int) -> Text:
-        parts: list[str | Text] = []
-        spare = width - sum(widths.values()) - (len(shown) - 1)
-        for position, (i, cell) in enumerate(zip(shown, cells, strict=True)):
-            if position:
+    def _line(self, cells: Sequence[_Piece | Bar], widths: dict[int, int], width: int) -> Text:
+        parts: list[str | Text | tuple[str, str | Style]] = []
+        spare = width - sum(widths.values()) - (len(widths) - 1)
+        for (i, room), cell in zip(widths.items(), cells, strict=True):
+            if parts:
                 parts.append(" " * (_GAP if spare > 0 else 1))
                 spare -= 1
-            text = bar(cell, widths[i]) if isinstance(cell, Bar) else shortened(cell, widths[i])
-            padding = " " * (widths[i] - text.cell_len)
-            parts += (padding, text) if self._columns[i].right else (text, padding)
+            if isinstance(cell, Bar):
+                parts.append(bar(cell, room))
+                continue
+            plain, style, natural = cell
+            if natural > room:
+                plain = _shortened(plain, room)
+                natural = cell_len(plain)
+            padding = " " * (room - natural)
+            parts += (padding, (plain, style)) if self._columns[i].right else ((plain, style), padding)
         line = joined(*parts)
         if line.cell_len > width:
             line.truncate(width, overflow="crop")
         return line
 
-    def _folded(self, shown: list[int], cells: list[Text | Bar],
-                widths: dict[int, int]) -> list[list[Text | Bar]]:
-        parts: list[list[Text | Bar]] = [list(cells)]
-        for position, i in enumerate(shown):
+    def _folded(self, cells: list[_Piece | Bar], widths: dict[int, int]) -> list[list[_Piece | Bar]]:
+        parts: list[list[_Piece | Bar]] = [list(cells)]
+        for position, (i, room) in enumerate(widths.items()):
             cell = cells[position]
-            if isinstance(cell, Bar) or not self._columns[i].elastic or cell.cell_len <= widths[i]:
+            if isinstance(cell, Bar) or not self._columns[i].elastic or cell.width <= room:
                 continue
-            pieces = chop_cells(cell.plain, widths[i])
+            pieces = chop_cells(cell.plain, room)
             while len(parts) < len(pieces):
-                parts.append([Text() for _ in shown])
+                parts.append([_piece("", "") for _ in widths])
             for part, piece in zip(parts, pieces, strict=False):
-                part[position] = Text(piece, style=cell.style)
+                part[position] = _piece(piece, cell.style)
         return parts
 
 
-def _as_text(cell: Cell, style: str) -> Text | Bar:
-    if isinstance(cell, Bar | Text):
+def _piece(cell: Cell, style: str | Style) -> _Piece | Bar:
+    if isinstance(cell, Bar):
         return cell
-    return Text(clean(cell), style=style)
+    if isinstance(cell, Text):
+        return _Piece(cell.plain, cell.style, cell.cell_len)
+    plain = clean(cell)
+    return _Piece(plain, style, cell_len(plain))
 
 
-def joined(*parts: str | Text | tuple[str, str]) -> Text:
+def joined(*parts: str | Text | tuple[str, str | Style]) -> Text:
     """The parts as one text, like `rich.text.Text.assemble` without its cost: a frame has over a thousand parts."""
     pieces: list[str] = []
     spans: list[Span] = []
     at = 0
     for part in parts:
-        style: str | Style = ""
+        inner: list[Span] = []
         if isinstance(part, Text):
-            text, style = part.plain, part.style
-            inner = part.spans
+            text, style, inner = part.plain, part.style, part.spans
+        elif isinstance(part, str):
+            text, style = part, ""
         else:
-            text, style = (part, "") if isinstance(part, str) else part
-            inner = []
+            text, style = part
         if style:
             spans.append(Span(at, at + len(text), style))
-        spans += [Span(at + s.start, at + s.end, s.style) for s in inner]
+        spans += [Span(at + s.start, at + s.end, s.style) for s in inner] if at else inner
         pieces.append(text)
         at += len(text)
     return Text("".join(pieces), spans=spans)
 
 
-def _natural_width(cell: Text | Bar) -> int:
-    return 8 if isinstance(cell, Bar) else cell.cell_len
-
-
 def shortened(text: Text, width: int) -> Text:
     """The text, or where it is too wide its head and tail: names often differ at the end alone."""
-    if text.cell_len <= width:
-        return text
+    return text if text.cell_len <= width else Text(_shortened(text.plain, width), style=text.style)
+
+
+def _shortened(plain: str, width: int) -> str:
     if width < 2:
-        return Text("…"[:max(0, width)])
-    plain = text.plain
-    head = plain[: (width - 1 + 1) // 2]
-    tail = plain[len(plain) - (width - 1) // 2:] if width > 2 else ""
-    result = Text(f"{head}…{tail}", style=text.style)
+        return "…"[: max(0, width)]
+    tail = plain[len(plain) - (width - 1) // 2 :] if width > 2 else ""
     # Characters of double width may still stick out.
-    result.truncate(width, overflow="crop")
-    return result
+    return set_cell_size(f"{plain[: width // 2]}…{tail}", width).rstrip()
 
 
 def clipped(text: Text, width: int) -> Text:
