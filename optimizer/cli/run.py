@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from optimizer import __version__
 from optimizer.cli import cli
 from optimizer.errors import RunFolderError, UserError
 from optimizer.journal import read
@@ -43,6 +44,8 @@ EXIT_STOPPED = 3
 def run(study: str, *, time_: str | None, trials: int | None, deadline: str | None, families: str | None,
         seed: int | None, target: str | None, metric: str | None, fresh: bool, plain: bool, debug: bool) -> None:
     """Run a study file, or a folder with train.csv; an existing run is resumed."""
+    # Before anything heavy is loaded, so that nobody looks at an empty screen.
+    click.echo(f"optimizer {__version__}: reading {study}")
     from optimizer.config.load import Overrides
 
     given = {"target": target, "metric": metric}

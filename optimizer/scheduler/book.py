@@ -24,7 +24,7 @@ from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.ledger import DatasetLedger, FamilyLedger
 from optimizer.scheduler.past import Past
 from optimizer.scheduler.preparation import DatasetReady
-from optimizer.store import Store
+from optimizer.store import Store, predictions_size
 from optimizer.strategies import load_pruner, load_sampler
 from optimizer.study.database import StudyKey
 from optimizer.study.searcher import Searcher, trial_seed
@@ -107,7 +107,7 @@ class Book:
             self.notes.pop(name, None)
         problem = next(p for p in self._study.datasets if p.name == name)
         self._events.emit("dataset_ready", durable=True, same_as=twin, problem=msgspec.to_builtins(problem),
-                          **msgspec.to_builtins(prepared))
+                          trial_bytes=_trial_bytes(prepared), **msgspec.to_builtins(prepared))
         steps = prepared.folds * prepared.repeats
         time_s = self._study.time_per_dataset_s
         self.ledgers[name] = DatasetLedger(
@@ -236,6 +236,7 @@ class Book:
         if trial.space == search.space:
             search.searcher.tell(record)
         was_best = ledger.tell(record, kind=slot.kind)
+        self._project_size(ledger)
         if was_best:
             self._events.emit("best_improved", dataset=lease.dataset, trial=record.trial, score=record.score,
                               previous=previous)
@@ -244,6 +245,16 @@ class Book:
                 self._store.drop_models(dropped)
                 self._events.emit("models_dropped", trial=dropped)
         return Told(record=record, key=trial.key, was_best=was_best)
+
+    def _project_size(self, ledger: DatasetLedger) -> None:
+        """Say once, when every family has had a trial, how many trials the budget is good for and what they take."""
+        trials = None if ledger.projected else ledger.projected_trials()
+        if trials is None:
+            return
+        ledger.projected = True
+        megabytes = trials * _trial_bytes(ledger.prepared) / 1e6
+        self._events.notice(f"{ledger.prepared.dataset}: about {trials:,.0f} trials by its budget, with up to "
+                            f"{megabytes:,.0f} MB of predictions")
 
     # Families and their searches.
 
@@ -302,6 +313,12 @@ class Book:
             retries.append(Retry(trial=trial, dataset=key.dataset, family=key.family, attempt=asked.attempts + 1,
                                  faults=asked.faults, kind=kind))
         return retries
+
+
+def _trial_bytes(prepared: Prepared) -> int:
+    """Bytes that the predictions of one complete trial take."""
+    return predictions_size(task=prepared.task, classes=len(prepared.classes), rows=prepared.rows,
+                            test_rows=prepared.test_rows, repeats=prepared.repeats)
 
 
 def kind_of(slot: str) -> str:

@@ -75,6 +75,8 @@ class DatasetLedger:
     #: Scores of complete trials, ascending.
     scores: list[float] = field(default_factory=list)
     finished: bool = False
+    #: Whether the person was told how many trials to expect.
+    projected: bool = False
 
     @property
     def maximize(self) -> bool:
@@ -142,6 +144,16 @@ class DatasetLedger:
         if self.maximize:
             return len(self.scores) - bisect.bisect_left(self.scores, self.best.score - error)
         return bisect.bisect_right(self.scores, self.best.score + error)
+
+    def projected_trials(self) -> float | None:
+        """Trials that the budget is good for, were all like those so far; ``None`` before every family had one."""
+        if self.budget_trials is not None:
+            return self.budget_trials
+        lengths = [f.typical_s for f in self.families.values() if not f.closed]
+        if self.budget_s is None or not lengths or not all(lengths):
+            return None
+        # Families share seconds, so each has its own number of trials.
+        return sum(self.budget_s / len(lengths) / length for length in lengths)
 
     def use(self, under_way: Mapping[str, Mapping[str, float]], jobs: int) -> DatasetUse:
         """What the budgets see.
