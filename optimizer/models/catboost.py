@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from optimizer.models.base import Floats
 
+#: Half as many trees as other families may grow: a symmetric one costs more, above all with many classes.
+_ITERATIONS = 1000
+
 #: Choices of ours that are not parameters of the library.
 _OURS = frozenset({"class_weight", "objective"})
 
@@ -62,7 +65,7 @@ class CatBoost:
     def describe(self, summary: TableSummary) -> SpaceDescription:
         """See `Family.describe`."""
         parameters = [
-            Parameter("learning_rate", Float(0.02, 0.3, log=True)),
+            Parameter("learning_rate", Float(0.03, 0.3, log=True)),
             # A symmetric tree has 2^depth leaves whatever the data; deeper ones cost much and rarely gain.
             Parameter("depth", Int(3, 8)),
             Parameter("l2_leaf_reg", Float(0.3, 30.0, log=True)),
@@ -85,16 +88,18 @@ class CatBoost:
             categorical = {"one_hot_max_size": 16, "max_ctr_complexity": 1}
         parameters += boosting.table_parameters(summary)
         common = {"random_strength": 1.0, "leaf_estimation_iterations": 1, **categorical}
+        # One tree serves all classes, and it takes more of them.
+        rate = 0.2 if summary.classes > 2 else 0.1
         starts = (
-            {"learning_rate": 0.1, "depth": 6, "l2_leaf_reg": 3.0, "bootstrap_type": "Bernoulli", "subsample": 0.8,
-             "rsm": 1.0, "border_count": 128, **common, **boosting.table_start(summary)},
-            {"learning_rate": 0.06, "depth": 4, "l2_leaf_reg": 3.0, "bootstrap_type": "Bayesian",
+            {"learning_rate": rate, "depth": 6, "l2_leaf_reg": 3.0, "bootstrap_type": "Bernoulli", "subsample": 0.8,
+             "rsm": 1.0, "border_count": 64, **common, **boosting.table_start(summary)},
+            {"learning_rate": 0.8 * rate, "depth": 4, "l2_leaf_reg": 3.0, "bootstrap_type": "Bayesian",
              "bagging_temperature": 1.0, "rsm": 0.8, "border_count": 254, **common,
              **boosting.table_start(summary, balanced=True)},
-            {"learning_rate": 0.06, "depth": 7, "l2_leaf_reg": 8.0, "bootstrap_type": "Bernoulli", "subsample": 0.7,
-             "rsm": 0.7, "border_count": 128, **common, **boosting.table_start(summary)},
+            {"learning_rate": 0.6 * rate, "depth": 7, "l2_leaf_reg": 8.0, "bootstrap_type": "Bernoulli",
+             "subsample": 0.7, "rsm": 0.7, "border_count": 128, **common, **boosting.table_start(summary)},
         )
-        fixed: dict[str, Choice] = {"iterations": boosting.ITERATIONS}
+        fixed: dict[str, Choice] = {"iterations": _ITERATIONS}
         return SpaceDescription(space=SearchSpace(tuple(parameters), fixed), starts=starts)
 
     def fit(self, data: FoldData, params: Mapping[str, Any], context: FitContext) -> CatBoostModel:
