@@ -1,0 +1,257 @@
+"""``optuna.db`` holds finished trials only, each whole, and any Optuna tool can read it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from stubs.makers import SPACE, a_record
+
+from optimizer.errors import StorageFault
+from optimizer.study import database as database_module
+from optimizer.study.database import Database, StudyKey, check_file
+
+KEY = StudyKey(dataset="cars", family="tree", direction="maximize", space=SPACE)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database will be."""
+    return tmp_path / "optuna.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    """A new database."""
+    database = Database(path)
+    yield database
+    database.close()
+
+
+def as_optuna_sees_it(path: Path, name: str = "cars/tree") -> optuna.Study:
+    """The study, opened as anybody's tool would."""
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{path}")
+
+
+def test_a_told_trial_is_a_finished_optuna_trial(path: Path, database: Database) -> None:
+    record = a_record("cars/tree/4", score=0.5, fold_scores=(0.25, 0.75))
+
+    assert database.add(record, KEY)
+
+    (trial,) = as_optuna_sees_it(path).trials
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.5)
+    assert trial.params == {"rate": 0.1, "depth": 3, "bootstrap": "no"}
+    assert trial.intermediate_values == {0: 0.25, 1: 0.5}
+    assert trial.user_attrs["trial"] == "cars/tree/4"
+    assert trial.duration is not None
+    assert trial.duration.total_seconds() == 2.0
+
+
+def test_pruned_and_failed_trials_are_finished_too(path: Path, database: Database) -> None:
+    database.add(a_record("cars/tree/0", state="pruned", score=0.25, fold_scores=(0.25,)), KEY)
+    database.add(a_record("cars/tree/1", state="failed", score=None, reason="broken"), KEY)
+
+    states = [(trial.state, trial.value) for trial in as_optuna_sees_it(path).trials]
+
+    assert states == [(TrialState.PRUNED, 0.25), (TrialState.FAIL, None)]
+
+
+def test_the_best_is_by_the_studys_own_direction(path: Path, database: Database) -> None:
+    key = StudyKey(dataset="cars", family="tree", direction="minimize", space=SPACE)
+    for number, score in enumerate((0.5, 0.2, 0.9)):
+        database.add(a_record(f"cars/tree/{number}", score=score), key)
+
+    assert as_optuna_sees_it(path).best_value == 0.2
+
+
+def test_our_record_comes_back_whole(database: Database) -> None:
+    records = [a_record("cars/tree/0", versions={"a": "1"}, best_iterations=(3, None)),
+               a_record("cars/tree/1", state="failed", score=None, kind="error", reason="broken")]
+    for record in records:
+        database.add(record, KEY)
+
+    assert list(database.records()) == records
+
+
+def test_a_trial_is_added_once(path: Path, database: Database) -> None:
+    assert database.add(a_record(), KEY)
+    assert not database.add(a_record(), KEY)
+    again = Database(path)
+    assert not again.add(a_record(), KEY)
+    again.close()
+
+    assert len(as_optuna_sees_it(path).trials) == 1
+
+
+def test_a_changed_space_is_a_study_of_its_own(path: Path, database: Database) -> None:
+    narrowed = SPACE.narrowed("tree", {"depth": 4})
+    changed = StudyKey(dataset="cars", family="tree", direction="maximize", space=narrowed)
+
+    database.add(a_record("cars/tree/0"), KEY)
+    database.add(a_record("cars/tree/1", space=narrowed.hash()), changed)
+    database.add(a_record("cars/tree/2"), KEY)
+
+    assert optuna.get_all_study_names(f"sqlite:///{path}") == ["cars/tree", f"cars/tree@{narrowed.hash()}"]
+    assert len(as_optuna_sees_it(path).trials) == 2
+
+
+def test_datasets_and_families_do_not_mix(path: Path, database: Database) -> None:
+    for dataset, family in (("cars", "tree"), ("cars", "forest"), ("boats", "tree")):
+        database.add(a_record(f"{dataset}/{family}/0"),
+                     StudyKey(dataset=dataset, family=family, direction="maximize", space=SPACE))
+
+    assert sorted(optuna.get_all_study_names(f"sqlite:///{path}")) == ["boats/tree", "cars/forest", "cars/tree"]
+
+
+# Errors.
+
+
+def test_an_error_after_the_commit_does_not_double_the_trial(
+    path: Path, database: Database, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add_trial = optuna.Study.add_trial
+
+    def committed_then_broken(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        add_trial(study, trial)
+        raise optuna.exceptions.StorageInternalError("the disk was gone for a moment")
+
+    monkeypatch.setattr(optuna.Study, "add_trial", committed_then_broken)
+    with pytest.raises(StorageFault, match="the disk was gone for a moment"):
+        database.add(a_record(), KEY)
+    monkeypatch.undo()
+
+    assert not database.add(a_record(), KEY)
+    assert len(as_optuna_sees_it(path).trials) == 1
+
+
+def test_a_file_that_somebody_holds_is_a_fault_and_the_next_try_succeeds(
+    path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(database_module, "_BUSY_TIMEOUT_S", 0)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # Optuna tries for a few seconds
+    database = Database(path)
+    database.add(a_record("cars/tree/0"), KEY)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+
+    with pytest.raises(StorageFault, match=r"optuna\.db: .*database is locked"):
+        database.add(a_record("cars/tree/1"), KEY)
+    holder.execute("ROLLBACK")
+    holder.close()
+
+    assert database.add(a_record("cars/tree/1"), KEY)
+    assert len(as_optuna_sees_it(path).trials) == 2
+    database.close()
+
+
+# Files.
+
+
+@pytest.mark.parametrize("name", [
+    "{}.db", "{0}.db", "a?b.db", "a%41b.db", "with space.db", "a#b.db", "a&b=c.db", "ä.db", "a'b.db", 'a"b.db',
+    "a:b@c.db",
+])
+def test_a_path_may_hold_what_means_something_elsewhere(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "studies {x} ?y %41 z"
+    folder.mkdir()
+
+    for expected in (True, False):
+        database = Database(folder / name)
+        assert database.add(a_record(), KEY) is expected
+        database.close()
+
+    assert [p.name for p in folder.iterdir()] == [name]
+    assert [p.name for p in tmp_path.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough", b"short", b"\x00" * 100])
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+    with pytest.raises(StorageFault) as caught:
+        Database(path)
+
+    assert str(caught.value) == f"{path} is not an SQLite database; move it away, the journal can rebuild it"
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_database_is_refused(path: Path) -> None:
+    database = Database(path)
+    for number in range(20):
+        database.add(a_record(f"cars/tree/{number}"), KEY)
+    database.close()
+    content = bytearray(path.read_bytes())
+    content[4096:40960] = b"\xff" * (40960 - 4096)
+    path.write_bytes(content)
+
+    with pytest.raises(StorageFault, match="move it away, the journal can rebuild it"):
+        Database(path)
+
+
+def test_a_folder_in_its_place_is_refused(path: Path) -> None:
+    path.mkdir()
+
+    with pytest.raises(StorageFault, match="is not a file; move it away"):
+        check_file(path)
+
+
+def test_looking_for_a_missing_file_makes_none(path: Path) -> None:
+    check_file(path)
+
+    assert not path.exists()
+
+
+def test_an_empty_file_becomes_a_database(path: Path) -> None:
+    path.touch()
+
+    database = Database(path)
+
+    assert database.add(a_record(), KEY)
+    database.close()
+
+
+KILLED_INSIDE_A_TRANSACTION = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 5")
+connection.execute("BEGIN")
+connection.execute("CREATE TABLE half (text)")
+for _ in range(500):
+    connection.execute("INSERT INTO half VALUES (?)", ("x" * 2000,))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_writer_that_was_killed_inside_a_transaction_is_rolled_back(path: Path) -> None:
+    """What the killed process leaves beside the file must not keep the next start out."""
+    before = Database(path)
+    before.add(a_record("cars/tree/0"), KEY)
+    before.close()
+    subprocess.run([sys.executable, "-c", KILLED_INSIDE_A_TRANSACTION, str(path)], check=False)
+    assert path.with_name("optuna.db-journal").exists()
+
+    after = Database(path)
+
+    assert after.known == {"cars/tree/0"}
+    assert after.add(a_record("cars/tree/1"), KEY)
+    after.close()
+    assert sorted(os.listdir(path.parent)) == ["optuna.db"]
+
+
+def test_trials_that_somebody_else_added_are_left_alone(path: Path, database: Database) -> None:
+    database.add(a_record(), KEY)
+    as_optuna_sees_it(path).add_trial(optuna.create_trial(value=1.0))
+
+    again = Database(path)
+
+    assert again.known == {a_record().trial}
+    assert list(again.records()) == [a_record()]
+    again.close()
