@@ -24,7 +24,7 @@ test-fast: install  ## unit and contract tests
 	$(BIN)/python -m pytest tests/unit tests/contracts tests/test_architecture.py
 
 check: install  ## ruff, mypy --strict, spelling, architecture
-	$(BIN)/ruff check optimizer tests tools
+	$(BIN)/ruff check optimizer tests tools benchmarks
 	$(BIN)/mypy
 	$(BIN)/codespell optimizer tests tools docs README.md CHANGELOG.md Makefile studies/*.toml
 	$(BIN)/python -m pytest -q tests/test_architecture.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,7 +51,8 @@ def run(study: str, *, time_: str | None, trials: int | None, deadline: str | No
 
     given = {"target": target, "metric": metric}
     path = _study_path(study, given)
-    overrides = Overrides(time=time_, time_before=_time_before(path.with_suffix("")), trials=trials, deadline=deadline, seed=seed,
+    overrides = Overrides(time=time_, time_before=_time_before(path.with_suffix("")), trials=trials,
+                          deadline=deadline, seed=seed,
                           families=tuple(f.strip() for f in families.split(",")) if families else None)
     outcome = _carry_out(path, overrides, fresh=fresh, plain=plain, debug=debug)
     _say_how_it_ended(outcome, path)
@@ -153,6 +155,7 @@ def _carry_out(path: Path, overrides: Overrides, *, fresh: bool, plain: bool, de
     if fresh and study.folder.exists():
         click.echo(f"the earlier run is kept as {set_aside(study.folder)}")
     make_folder(study.folder)
+    _check_narrowing(study)
     with _screen(study.folder, plain=plain or debug):
         # Loaded only now, with the screen up: Optuna alone takes most of a second.
         from optimizer.scheduler.start import run as run_study
@@ -163,12 +166,35 @@ def _carry_out(path: Path, overrides: Overrides, *, fresh: bool, plain: bool, de
                              narrate=Narrator(progress_every_s=math.inf).line, listeners=[tell])
 
 
+def _check_narrowing(study: Study) -> None:
+    """Refuse what ``[family.<name>.space]`` says of parameters that are not there, before any worker starts."""
+    from optimizer.config.load import read_text
+    from optimizer.config.mistakes import Mistakes
+    from optimizer.scheduler.preparation import check_narrowing
+
+    mistakes = Mistakes(str(study.path), read_text(study.path), {})
+    for key, text in check_narrowing(study.families, study.folder):
+        mistakes.add(key, text)
+    mistakes.raise_if_any()
+
+
 @contextlib.contextmanager
 def _screen(folder: Path, *, plain: bool) -> Iterator[None]:
     """The dashboard, or plain lines, in a process of its own: a terminal that stalls never stops the run."""
+    from optimizer.views.terminal import kept
+
     environment = {**os.environ, "TERM": "dumb"} if plain else None
-    screen = subprocess.Popen([sys.executable, "-m", "optimizer.views.dashboard", str(folder),
-                               "--parent", str(os.getpid())], env=environment)
+    # Whatever ends the dashboard, the terminal is given back as it was.
+    with kept(sys.stdout.fileno()), _ended_in_time(subprocess.Popen(
+        [sys.executable, "-m", "optimizer.views.dashboard", str(folder), "--parent", str(os.getpid())],
+        env=environment,
+    )):
+        yield
+
+
+@contextlib.contextmanager
+def _ended_in_time(screen: subprocess.Popen[bytes]) -> Iterator[None]:
+    """It ends by itself when it sees the run's end; one that hangs on a terminal that nobody reads is ended."""
     try:
         yield
     finally:
@@ -179,7 +205,7 @@ def _screen(folder: Path, *, plain: bool) -> Iterator[None]:
             try:
                 screen.wait(timeout=5)
             except subprocess.TimeoutExpired:
-                screen.kill()  # it hangs on a terminal that nobody reads
+                screen.kill()
                 screen.wait()
 
 
@@ -196,12 +222,11 @@ def _publisher(folder: Path) -> Iterator[Any]:
 
 
 def _say_how_it_ended(outcome: Outcome, path: Path) -> None:
+    from optimizer.views import report
     from optimizer.views.results import RunView
 
     view = RunView.open(outcome.folder)
-    summary = outcome.folder / "summary.txt"
-    if summary.is_file():
-        click.echo(summary.read_text(encoding="utf-8"))
+    click.echo(report.as_text(report.summarize(view), max(80, shutil.get_terminal_size((200, 40)).columns)))
     refused = {name: d.failed for name, d in view.datasets.items() if d.failed}
     for name, reason in refused.items():
         click.echo(f"{name} could not be used: {reason}", err=True)

@@ -7,16 +7,12 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from optimizer.cli import cli
 from optimizer.errors import UserError
-
-if TYPE_CHECKING:
-    from optimizer.views.results import RunView
 
 _RUN = click.argument("run")
 
@@ -109,23 +105,9 @@ def predict(run: str, table: Path, *, model: str | None, dataset: str | None, ou
 
     folder = find_run(run)
     view = RunView.open(folder)
-    record = view.trial(model or _best_kept(view, dataset))
-    if not record.models_kept:
-        raise UserError(f"the models of {record.trial} are not kept; those of the best three of each family are: "
-                        f"{', '.join(t.trial for t in view.trials() if t.models_kept)}")
+    record = view.model(model, dataset)
     prediction = predict_table(Store(folder), record.trial, table)
     path = out or table.with_name(f"predictions-{record.trial.replace('/', '-')}.csv")
     write_new_predictions(folder, record, prediction.stored, prediction.ids, path)
     click.echo(f"{path}: {len(prediction.stored):,} rows predicted by {record.trial}")
 
-
-def _best_kept(view: RunView, dataset: str | None) -> str:
-    names = list(view.datasets)
-    if dataset is None and len(names) > 1:
-        raise UserError(f"run {view.name} has several datasets; name one with --dataset: {', '.join(names)}")
-    name = dataset or names[0]
-    view.leaderboard(name, top=0)  # refuses an unknown name
-    best = view.ranked(name, where=lambda t: t.models_kept)
-    if not best:
-        raise UserError(f"no models of {name} are kept yet")
-    return best[0].trial

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from optimizer.child import Child
-from optimizer.config.place import Key
 from optimizer.config.resolved import FamilyChoice
 from optimizer.datasets.problem import Prepared, Problem
 from optimizer.errors import UserError
@@ -163,7 +162,7 @@ def narrowed_spaces(
     return spaces
 
 
-def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[tuple[Key, str]]:
+def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[tuple[tuple[str, ...], str]]:
     """Mistakes in the narrowed search spaces by their key, found before any worker starts, on tables made up for it."""
     narrowed = [f for f in families if f.space]
     if not narrowed:
@@ -177,7 +176,7 @@ def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[tupl
         connection.wait([child.fileno()])
         output += b"".join(child.lines())
     answers = msgspec.json.decode(output) if child.exit_code() == 0 else []
-    mistakes: list[tuple[Key, str]] = []
+    mistakes: list[tuple[tuple[str, ...], str]] = []
     for family in narrowed:
         known: dict[str, SpaceDescription] = {}
         for answer in answers:

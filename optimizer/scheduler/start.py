@@ -13,8 +13,6 @@ import msgspec
 from optimizer import __version__
 from optimizer.backends import make_backend
 from optimizer.child import Child
-from optimizer.config.load import read_text
-from optimizer.config.mistakes import Mistakes
 from optimizer.config.resolved import Study
 from optimizer.errors import ResourceError, RunFolderError
 from optimizer.gpus import Gpu, GpuReport, chosen, find_gpus
@@ -28,7 +26,7 @@ from optimizer.scheduler.lock import RunLock
 from optimizer.scheduler.loop import FINISHED, Plan, Scheduler
 from optimizer.scheduler.monitor import Monitor
 from optimizer.scheduler.past import Past, read_past, remember_number
-from optimizer.scheduler.preparation import Preparation, check_narrowing
+from optimizer.scheduler.preparation import Preparation
 from optimizer.scheduler.signals import Signals
 from optimizer.store import Store
 from optimizer.study.recorder import Reconciled, Recorder, RecorderTrouble, Recovered
@@ -162,10 +160,6 @@ def _run_locked(
     study: Study, backend: str, folder: Path, narrate: Callable[[Record], str | None],
     listeners: Sequence[Callable[[Record], None]],
 ) -> Outcome:
-    mistakes = Mistakes(str(study.path), read_text(study.path), {})
-    for key, text in check_narrowing(study.families, folder):
-        mistakes.add(key, text)
-    mistakes.raise_if_any()
     machine = survey(study, os.environ, folder / "logs" / "preparation.log")
     recorder = Recorder(folder)
     signals = Signals()
