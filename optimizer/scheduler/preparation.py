@@ -167,7 +167,8 @@ def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[tupl
     narrowed = [f for f in families if f.space]
     if not narrowed:
         return []
-    summaries = [_example("binary", "log_loss", 2), _example("multiclass", "log_loss", 3),
+    # Metrics and balance with which a family offers all that it has, class weights too.
+    summaries = [_example("binary", "f1", 2), _example("multiclass", "f1_macro", 3),
                  _example("regression", "mae", 0)]
     child = Child("optimizer.models.describe", log=folder / "logs" / "preparation.log", given=msgspec.json.encode(
         [{"dataset": s.task, "family": f.name, "summary": s} for f in narrowed for s in summaries]))

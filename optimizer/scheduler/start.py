@@ -116,7 +116,11 @@ def _opencl_cards(
         return cards
     for gpu in gpus:
         wanted = {"pci_bus_id": gpu.pci_bus_id, "name": gpu.name if gpu.kind == "opencl" else None}
-        child = Child("optimizer.models.opencl", [msgspec.json.encode(wanted).decode()], log=log)
+        # As the worker's will be: hidden cards do not count in OpenCL either.
+        environment = {**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+                       "CUDA_VISIBLE_DEVICES": gpu.uuid if gpu.kind == "cuda" else ""}
+        child = Child("optimizer.models.opencl", [msgspec.json.encode(wanted).decode()], log=log,
+                      environment=environment)
         output = b""
         while not child.ended:
             output += b"".join(child.lines())

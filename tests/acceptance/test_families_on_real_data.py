@@ -20,9 +20,8 @@ def test_the_first_point_is_as_good_as_the_first_points_of_the_published_search(
     tmp_path: Path, shared_datasets: Path, family_name: str,
 ) -> None:
     table = shared_datasets / "s5e7" / "corrected" / "train_corrected_01.csv"
-    dataset = prepare(
-        Problem(name="s5e7", train=str(table), target="Personality", metric="accuracy"), tmp_path / "data", lambda line: None,
-    )
+    problem = Problem(name="s5e7", train=str(table), target="Personality", metric="accuracy")
+    dataset = prepare(problem, tmp_path / "data", lambda line: None)
     family = load_family(family_name)
     description = family.describe(dataset.summary)
     job = Job(trial=f"s5e7/{family_name}/0", attempt=1, lease=1, workload=CrossValidation(
