@@ -77,6 +77,7 @@ class Book:
         #: Why a dataset failed, or what else is to be said of it.
         self.notes: dict[str, str] = {}
         self.family_notes: dict[str, str] = {}
+        self._said: set[str] = set()
         self.kinds = dict(kinds)
         self._study = study
         self._gpu_required = gpu_required
@@ -108,6 +109,11 @@ class Book:
         problem = next(p for p in self._study.datasets if p.name == name)
         self._events.emit("dataset_ready", durable=True, same_as=twin, problem=msgspec.to_builtins(problem),
                           trial_bytes=_trial_bytes(prepared), **msgspec.to_builtins(prepared))
+        for notice in prepared.notices:
+            # What eight versions of a table have in common is said once.
+            if notice not in self._said:
+                self._said.add(notice)
+                self._events.notice(f"{name}: {notice}")
         steps = prepared.folds * prepared.repeats
         time_s = self._study.time_per_dataset_s
         self.ledgers[name] = DatasetLedger(
