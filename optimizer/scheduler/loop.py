@@ -41,6 +41,7 @@ from optimizer.scheduler import board
 from optimizer.scheduler.book import Book, Told
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.monitor import Monitor, ProcessLoad, over_cap
+from optimizer.scheduler.past import Past, major_changes
 from optimizer.scheduler.preparation import DatasetRefused, Preparation, ReadingOn
 from optimizer.scheduler.signals import Signals
 from optimizer.status import RecentTrial, Status, write_status
@@ -76,7 +77,7 @@ class Scheduler:
 
     def __init__(
         self, plan: Plan, *, backend: Backend, book: Book, events: EventLog, recorder: Recorder,
-        preparation: Preparation, monitor: Monitor, signals: Signals,
+        preparation: Preparation, monitor: Monitor, signals: Signals, past: Past,
     ) -> None:
         self.recorder = recorder
         self._plan = plan
@@ -86,6 +87,7 @@ class Scheduler:
         self._preparation = preparation
         self._monitor = monitor
         self._signals = signals
+        self._past = past
         self._slots = {slot.name: slot for slot in plan.slots}
         self._dispatcher = Dispatcher(slots={s.name: SlotState(name=s.name, kind=s.kind) for s in plan.slots})
         self._recent: deque[RecentTrial] = deque(maxlen=50)
@@ -192,6 +194,9 @@ class Scheduler:
         now = time.monotonic()
         if isinstance(message, WorkerReady):
             self._dispatcher.ready(slot)
+            if not self._versions:
+                for change in major_changes(self._past, message.versions):
+                    self._events.notice(f"{change}: new trials are not quite comparable with the earlier ones")
             self._versions.update(message.versions)
             self._events.emit("worker_ready", slot=slot, pid=message.pid, cores=message.cores,
                               threads=message.threads, pools=message.pools)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ def read_past(path: Path) -> Past:
     for trial in past.told:
         past.asked.pop(trial, None)
     return past
+
+
+def major_changes(past: Past, now: Mapping[str, str]) -> list[str]:
+    """Libraries whose major version is another than the latest told trial's, one phrase each.
+
+    Trials before and after are then not quite the same kind; each record says which versions it had.
+    """
+    latest = next((r.versions for r in reversed(past.told.values()) if r.versions), {})
+    return [f"{name} was {latest[name]} and is {version}" for name, version in now.items()
+            if name in latest and latest[name].split(".")[0] != version.split(".")[0]]
 
 
 def _replay(past: Past, record: dict[str, Any]) -> None:

@@ -183,7 +183,7 @@ def _run_locked(
             gpu_required=frozenset(n for n, d in machine.devices.items() if d == "gpu"),
         )
         scheduler = Scheduler(
-            plan, book=book, events=events, recorder=recorder, signals=signals,
+            plan, book=book, events=events, recorder=recorder, signals=signals, past=past,
             backend=make_backend(backend, folder=folder, families=[f.name for f in study.families]),
             preparation=Preparation(study.datasets, study.families, folder),
             monitor=Monitor(_gpu_watcher(machine, folder)),
