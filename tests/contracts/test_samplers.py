@@ -1,0 +1,143 @@
+"""What every sampler promises, asked of each one found in the folder."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import msgspec
+import pytest
+from stubs.makers import SPACE, a_record, a_summary
+
+from optimizer.models import family_names, load_family
+from optimizer.search_space import Categorical, Float, Int, Parameter, SearchSpace, When
+from optimizer.strategies import load_sampler, sampler_names
+from optimizer.study.searcher import Searcher
+
+SPACES = {
+    "conditional": SPACE,
+    "flat": SearchSpace((Parameter("x", Float(0.0, 1.0)), Parameter("n", Int(1, 100, log=True)))),
+    "choices of several types": SearchSpace((Parameter("c", Categorical((None, True, 1.5, "a", 3))),
+                                             Parameter("x", Float(1e-9, 1e9, log=True)))),
+    "a condition on a condition": SearchSpace((
+        Parameter("a", Categorical(("on", "off"))),
+        Parameter("b", Categorical(("on", "off")), When("a", ("on",))),
+        Parameter("c", Float(0.0, 1.0), When("b", ("on",))))),
+    "a single point": SearchSpace((Parameter("x", Float(0.5, 0.5)), Parameter("n", Int(3, 3)))),
+}
+#: Samplers that enumerate: they end.
+ENUMERATING = {name for name in sampler_names() if load_sampler(name).points(SPACE) is not None}
+
+
+def points(sampler: str, space: SearchSpace, count: int, *, seed: int = 5, tell: bool = True) -> list[dict[str, Any]]:
+    """The first so many points of a search in which every trial is told before the next is asked."""
+    searcher = Searcher(space=space, starts=(), sampler=load_sampler(sampler), maximize=True, seed=seed, workers=2)
+    asked = []
+    for number in range(count):
+        point = searcher.ask(f"cars/tree/{number}")
+        if point is None:
+            break
+        asked.append(point)
+        if tell:
+            score = len(msgspec.json.encode(point)) % 7 / 7
+            searcher.tell(a_record(f"cars/tree/{number}", params=point, score=score))
+    return asked
+
+
+def key(point: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(point, order="sorted")
+
+
+def test_there_are_samplers() -> None:
+    assert {"tpe", "random", "qmc", "grid"} <= set(sampler_names())
+    assert {"grid"} == ENUMERATING
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("sampler", sampler_names())
+def test_every_point_lies_in_the_space_and_keeps_its_conditions(sampler: str, space: str) -> None:
+    for point in points(sampler, SPACES[space], 30):
+        assert SPACES[space].contains({k: v for k, v in point.items() if k not in SPACES[space].fixed}), point
+
+
+@pytest.mark.parametrize("sampler", sampler_names())
+def test_every_point_of_a_family_can_be_sent_and_comes_back_the_same(sampler: str) -> None:
+    for family in family_names():
+        space = load_family(family).describe(a_summary(categorical=1, max_cardinality=5)).space
+        for point in points(sampler, space, 12):
+            assert msgspec.json.decode(msgspec.json.encode(point)) == point
+            assert space.contains(space.restricted(point))
+
+
+@pytest.mark.parametrize("sampler", sampler_names())
+def test_the_same_seed_and_results_give_the_same_points(sampler: str) -> None:
+    assert points(sampler, SPACE, 25) == points(sampler, SPACE, 25)
+
+
+@pytest.mark.parametrize("sampler", sorted(set(sampler_names()) - ENUMERATING))
+def test_another_seed_gives_other_points(sampler: str) -> None:
+    assert points(sampler, SPACE, 10, seed=1) != points(sampler, SPACE, 10, seed=2)
+
+
+@pytest.mark.parametrize("sampler", sampler_names())
+def test_points_differ_even_while_no_result_is_known(sampler: str) -> None:
+    """As many workers ask at once as there are slots."""
+    asked = points(sampler, SPACE, 16, tell=False)
+
+    assert len({key(point) for point in asked}) == 16
+
+
+@pytest.mark.parametrize("sampler", sorted(set(sampler_names()) - ENUMERATING))
+def test_all_of_the_space_is_looked_at(sampler: str) -> None:
+    asked = points(sampler, SPACES["flat"], 60)
+
+    tenths = {int(point["x"] * 10) for point in asked}
+    assert len(tenths) >= 6
+    assert min(point["n"] for point in asked) < 10 < max(point["n"] for point in asked)
+
+
+# Grids.
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("sampler", sorted(ENUMERATING))
+def test_a_grid_never_repeats_and_ends(sampler: str, space: str) -> None:
+    size = SPACES[space].grid_size()
+
+    asked = points(sampler, SPACES[space], size + 1)
+
+    assert len(asked) == len({key(point) for point in asked}) == size
+
+
+@pytest.mark.parametrize("sampler", sorted(ENUMERATING))
+def test_a_grid_that_is_resumed_asks_the_rest_in_the_same_order(sampler: str) -> None:
+    whole = points(sampler, SPACE, 45)
+    told = [a_record(f"cars/tree/{number}", params=point) for number, point in enumerate(whole[:20])]
+    resumed = Searcher(space=SPACE, starts=(), sampler=load_sampler(sampler), maximize=True, seed=9, workers=2)
+
+    resumed.restore(told)
+    rest = [resumed.ask(f"cars/tree/{number}") for number in range(20, 45)]
+
+    assert rest == whole[20:]
+
+
+@pytest.mark.parametrize("sampler", sorted(ENUMERATING))
+def test_a_grid_that_ends_early_has_seen_all_corners(sampler: str) -> None:
+    """A walk in order would stay at the first value of the first parameter for a third of the night."""
+    size = SPACE.grid_size()
+
+    asked = points(sampler, SPACE, size // 3)
+
+    for name in ("rate", "depth", "bootstrap"):
+        assert len({point[name] for point in asked}) == 3
+
+
+@pytest.mark.parametrize("sampler", sorted(ENUMERATING))
+def test_a_grid_too_large_to_shuffle_is_walked_without_being_held(sampler: str) -> None:
+    space = SearchSpace(tuple(Parameter(f"p{i}", Float(0.0, 1.0)) for i in range(40)))
+    walk = load_sampler(sampler).points(space)
+    assert walk is not None
+
+    first = list(itertools.islice(walk, 100))
+
+    assert len({key(point) for point in first}) == 100
