@@ -362,3 +362,46 @@ def test_describing_loads_no_model_library(family: Family) -> None:
 def test_an_unknown_family_is_answered_with_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'xgboost'"):
         load_family("xgbost")
+
+
+COUNT_THREADS = """
+import importlib, os, sys
+import numpy as np
+from optimizer.models import load_family
+from optimizer.models.base import FitContext, FoldCache, FoldData, TableSummary
+
+family, threads = load_family(sys.argv[1]), int(sys.argv[2])
+importlib.import_module(family.library)
+x = np.random.default_rng(0).normal(size=(4000, 5)).astype(np.float32)
+y = (x[:, 0] > 0).astype(np.float64)
+data = FoldData(key=("t", 0, 0), x_train=x, y_train=y, w_train=None, x_valid=x, y_valid=y, w_valid=None,
+                cardinalities=(0,) * 5, task="binary", n_classes=2)
+summary = TableSummary(task="binary", metric="accuracy", rows=4000, numeric=5, categorical=0, max_cardinality=0,
+                       missing=0.0, classes=2, balance=1.0, weighted=False)
+seen = [before := len(os.listdir("/proc/self/task"))]
+
+def count(iteration, loss):
+    seen.append(len(os.listdir("/proc/self/task")))
+    return False
+
+description = family.describe(summary)
+params = {**description.space.complete(description.starts[0]), "iterations": 5}
+model = family.fit(data, params, FitContext(threads=threads, device="cpu", seed=0, metric="accuracy",
+                                            cache=FoldCache(), on_iteration=count))
+model.predict(x)
+seen.append(len(os.listdir("/proc/self/task")))
+print(max(seen) - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted through /proc")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_fit_starts_no_more_threads_than_it_was_given(family: Family, threads: int) -> None:
+    import subprocess
+    import sys
+
+    child = subprocess.run(
+        [sys.executable, "-c", COUNT_THREADS, family.name, str(threads)], capture_output=True, text=True, check=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "8"},
+    )
+    assert int(child.stdout) <= threads
