@@ -33,6 +33,8 @@ class InlineBackend:
 
     def send(self, slot: str, command: Command) -> None:
         """Queue a job, or take one back."""
+        if slot not in self._slots:
+            return
         if isinstance(command, RunJob):
             self._jobs.append((slot, command))
         elif isinstance(command, RevokeJob):
@@ -52,16 +54,19 @@ class InlineBackend:
 
     def kill(self, slot: str, reason: str) -> None:
         """Drop the slot's queued jobs; nothing runs between two calls."""
+        if self._slots.pop(slot, None) is None:
+            return
         self._jobs = deque(e for e in self._jobs if e[0] != slot)
         self._received.append((slot, WorkerLost(reason=reason)))
 
     def pid(self, slot: str) -> int | None:
         """This very process."""
-        return os.getpid()
+        return os.getpid() if slot in self._slots else None
 
     def close(self, grace_s: float = 0.0) -> None:
         """Drop what is queued."""
         self._jobs.clear()
+        self._slots.clear()
 
     def _run(self, slot: str, command: RunJob) -> None:
         from optimizer.evaluation import evaluate
