@@ -22,7 +22,7 @@ def dataset_lines(
     """One line per dataset, in the order of the study file.
 
     Args:
-        notes: why a dataset failed.
+        notes: why a dataset failed, or what else is to be said of it.
         reading: the one that is being read now.
         under_way_s: slot-seconds of running jobs, by dataset; only datasets with jobs are in it.
     """
@@ -30,8 +30,8 @@ def dataset_lines(
     for problem in problems:
         ledger = ledgers.get(problem.name)
         if ledger is None:
-            failed = problem.name in notes
-            state = "failed" if failed else "reading" if problem.name == reading else "waiting"
+            # While it is read, its note says what is being done.
+            state = "reading" if problem.name == reading else "failed" if problem.name in notes else "waiting"
             lines.append(DatasetStatus(name=problem.name, state=state, note=notes.get(problem.name, "")))
             continue
         state = "running" if problem.name in under_way_s else "finished" if ledger.finished else "ready"

@@ -1,0 +1,197 @@
+"""Datasets on their way to the first trial: real children on small tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from stubs.makers import SPACE, a_summary
+
+from optimizer.config.resolved import FamilyChoice
+from optimizer.datasets.problem import Problem
+from optimizer.errors import UserError
+from optimizer.models import load_family
+from optimizer.process import start_time
+from optimizer.scheduler.preparation import (
+    DatasetReady,
+    DatasetRefused,
+    Outcome,
+    Preparation,
+    ReadingOn,
+    check_narrowing,
+    narrowed_spaces,
+)
+
+FAMILIES = (FamilyChoice(name="xgboost", space={"max_depth": [3, 5]}), FamilyChoice(name="catboost"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run's folder."""
+    (tmp_path / "run" / "logs").mkdir(parents=True)
+    (tmp_path / "run" / "data").mkdir()
+    return tmp_path / "run"
+
+
+def a_problem(folder: Path, name: str, text: str | None = None) -> Problem:
+    """A dataset of forty rows, or of this text."""
+    rows = "".join(f"{i},{i % 7},{'yes' if i % 7 > 3 else 'no'}\n" for i in range(40))
+    path = folder.parent / f"{name}.csv"
+    path.write_text(f"a,b,y\n{rows}" if text is None else text)
+    return Problem(name=name, train=str(path), target="y", folds=2)
+
+
+def outcomes(preparation: Preparation) -> list[Outcome]:
+    """Everything that comes of it, waited for like the scheduler does."""
+    found: list[Outcome] = []
+    while preparation.left:
+        found += preparation.advance()
+        if preparation.waitables():
+            connection.wait(preparation.waitables(), 60)  # type: ignore[arg-type]
+    return found
+
+
+def test_one_dataset_after_the_other_and_a_broken_one_stops_no_other(folder: Path) -> None:
+    problems = [a_problem(folder, "first"), a_problem(folder, "broken", "a,b,y\n1,2,yes\n1,2,3,no\n"),
+                a_problem(folder, "last")]
+    preparation = Preparation(problems, FAMILIES, folder)
+    assert preparation.left == 3
+
+    first, broken, last = [o for o in outcomes(preparation) if not isinstance(o, ReadingOn)]
+
+    assert isinstance(first, DatasetReady)
+    assert isinstance(broken, DatasetRefused)
+    assert isinstance(last, DatasetReady)
+    assert broken.dataset == "broken"
+    assert "broken.csv:3" in broken.reason
+    assert (first.prepared.dataset, first.prepared.rows, first.prepared.folds) == ("first", 40, 2)
+    assert last.prepared.fingerprint == first.prepared.fingerprint
+    assert last.prepared.reused
+    assert set(first.spaces) == {"xgboost", "catboost"}
+    for described in first.spaces.values():
+        assert all(described.space.contains(start) for start in described.starts)
+    assert preparation.reading is None
+    assert not preparation.waitables()
+
+
+def test_the_narrowing_of_the_study_file_reaches_the_space_and_its_starts(folder: Path) -> None:
+    preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
+
+    (ready,) = [o for o in outcomes(preparation) if isinstance(o, DatasetReady)]
+
+    depth = next(p.domain for p in ready.spaces["xgboost"].space.parameters if p.name == "max_depth")
+    assert depth.choices == (3, 5)  # type: ignore[union-attr]
+
+
+def test_a_reader_that_dies_is_a_refusal_that_names_the_log(folder: Path) -> None:
+    preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
+    preparation.advance()
+    assert preparation.reading == "cars"
+
+    preparation.waitables()[0]._process.kill()
+
+    assert [o for o in outcomes(preparation) if not isinstance(o, ReadingOn)] == [
+        DatasetRefused(dataset="cars", reason="its reader ended without a word (exit code -9); "
+                                              "see logs/preparation.log")]
+
+
+def test_closing_ends_what_is_under_way(folder: Path) -> None:
+    preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
+    preparation.advance()
+    pid = preparation.waitables()[0]._process.pid
+
+    preparation.close()
+
+    assert start_time(pid) is None
+
+
+class FakeReader:
+    """A reader whose output is made up; it dies after the last piece."""
+
+    def __init__(self, *pieces: list[bytes]) -> None:
+        self._pieces = list(pieces)
+        self.ended = False
+
+    def lines(self) -> list[bytes]:
+        piece = self._pieces.pop(0)
+        self.ended = not self._pieces
+        return piece
+
+    def exit_code(self) -> int:
+        return -9
+
+
+def test_half_a_line_of_a_killed_reader_is_no_answer(
+    folder: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = FakeReader([b'{"progress":"read 1 of 9 rows"}'], [b'{"prepared":{"dataset":"ca'])
+    make: Callable[..., Any] = lambda *_, **__: reader  # noqa: E731 - it stands in for a class
+    monkeypatch.setattr("optimizer.scheduler.preparation.Child", make)
+    preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
+
+    found = [outcome for _ in range(3) for outcome in preparation.advance()]
+
+    assert found[0] == ReadingOn(dataset="cars", doing="read 1 of 9 rows")
+    assert isinstance(found[1], DatasetRefused)
+    assert found[2:] == []
+
+
+# Narrowing.
+
+
+def answer(family: str = "tree", **fields: Any) -> dict[str, Any]:
+    return {"family": family, "space": msgspec.to_builtins(SPACE), "starts": [], **fields}
+
+
+def test_a_parameter_that_a_table_does_not_have_is_left_aside_there() -> None:
+    spaces = narrowed_spaces([answer()], [FamilyChoice(name="tree", space={"depth": 4, "max_categories": 8})])
+
+    assert spaces["tree"].space == SPACE.narrowed("tree", {"depth": 4})
+
+
+def test_starts_lose_what_was_fixed_and_those_outside_are_dropped() -> None:
+    inside = {"rate": 0.1, "depth": 3, "bootstrap": "no"}
+    starts = [inside, {**inside, "rate": 0.9}]
+
+    spaces = narrowed_spaces([answer(starts=starts)],
+                             [FamilyChoice(name="tree", space={"depth": 4, "rate": {"high": 0.5}})])
+
+    assert spaces["tree"].starts == ({"rate": 0.1, "bootstrap": "no"},)
+
+
+def test_a_family_that_cannot_describe_itself_is_named() -> None:
+    with pytest.raises(UserError, match="tree: ValueError: no"):
+        narrowed_spaces([{"family": "tree", "error": "ValueError: no"}], [FamilyChoice(name="tree")])
+
+
+def test_mistakes_in_the_narrowing_are_found_before_any_table_is_read(folder: Path) -> None:
+    families = (
+        FamilyChoice(name="xgboost", space={"max_dept": 3, "max_depth": "deep", "learning_rate": 0.1}),
+        FamilyChoice(name="catboost", space={"iterations": [10, 20]}),
+        FamilyChoice(name="lightgbm"),
+    )
+
+    iterations = load_family("catboost").describe(a_summary()).space.fixed["iterations"]
+
+    mistakes = check_narrowing(families, folder)
+
+    assert mistakes == [
+        (("family", "xgboost", "space", "max_dept"),
+         "xgboost has no parameter 'max_dept'; did you mean 'max_depth'?"),
+        (("family", "xgboost", "space", "max_depth"), "xgboost.max_depth: found 'deep', expected a whole number"),
+        (("family", "catboost", "space", "iterations"),
+         f"catboost.iterations is not searched, it is {iterations}; give one value"),
+    ]
+
+
+def test_a_parameter_of_categorical_tables_is_known_whatever_the_table(folder: Path) -> None:
+    assert check_narrowing((FamilyChoice(name="xgboost", space={"max_cat_to_onehot": 4}),), folder) == []
+
+
+def test_without_narrowing_nothing_is_started(folder: Path) -> None:
+    assert check_narrowing((FamilyChoice(name="xgboost"),), folder) == []
+    assert not (folder / "logs" / "preparation.log").exists()
