@@ -144,7 +144,10 @@ class Book:
 
     def uses(self, leases: Iterable[Lease], retries: Iterable[Retry], slots: Mapping[str, Slot],
              now: float) -> list[DatasetUse]:
-        """What the budgets see: told seconds, and for each job under way what it has used or is expected to."""
+        """What the budgets see: told seconds, and for each job under way what it has used or is expected to.
+
+        Finished datasets too: what a family had more or less of there is made good on the others.
+        """
         charged: dict[str, dict[str, dict[str, float]]] = {}
         jobs: dict[str, int] = {}
         for lease in leases:
@@ -157,7 +160,7 @@ class Book:
         for retry in retries:
             jobs[retry.dataset] = jobs.get(retry.dataset, 0) + 1
         return [ledger.use(charged.get(p.name, {}), jobs.get(p.name, 0)) for p in self._study.datasets
-                if (ledger := self.ledgers.get(p.name)) is not None and not ledger.finished]
+                if (ledger := self.ledgers.get(p.name)) is not None]
 
     # Trials, from asked to told.
 

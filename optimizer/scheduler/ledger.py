@@ -169,7 +169,7 @@ class DatasetLedger:
                 seconds[kind] = seconds.get(kind, 0.0) + extra
             uses[family.name] = FamilyUse(
                 name=family.name, kinds=family.kinds, seconds=seconds, begun=family.begun,
-                typical_s=family.typical_s, closed=bool(family.closed),
+                typical_s=family.typical_s, closed=bool(family.closed) or self.finished,
             )
         return DatasetUse(
             name=self.prepared.dataset, families=uses, budget_s=self.budget_s, budget_trials=self.budget_trials,
