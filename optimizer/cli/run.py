@@ -226,12 +226,12 @@ def _say_how_it_ended(outcome: Outcome, path: Path) -> None:
     from optimizer.views.results import RunView
 
     view = RunView.open(outcome.folder)
-    click.echo(report.as_text(report.summarize(view), max(80, shutil.get_terminal_size((200, 40)).columns)))
     refused = {name: d.failed for name, d in view.datasets.items() if d.failed}
+    if outcome.reason == "no dataset could be used":
+        raise UserError("\n".join(f"{name} could not be used: {reason}" for name, reason in refused.items()))
+    click.echo(report.as_text(report.summarize(view), max(80, shutil.get_terminal_size((200, 40)).columns)))
     for name, reason in refused.items():
         click.echo(f"{name} could not be used: {reason}", err=True)
-    if outcome.reason == "no dataset could be used":
-        sys.exit(2)
     if outcome.state == "stopped":
         click.echo(f"{outcome.reason}; resume with: optimizer run {path}", err=True)
         sys.exit(EXIT_STOPPED)
