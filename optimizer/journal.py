@@ -19,14 +19,15 @@ from optimizer.errors import StorageFault
 Record = dict[str, Any]
 
 _PREFIX = b'{"crc":"'
-_PREFIX_LENGTH = len(_PREFIX) + 8 + len(b'",')
+_BEHIND_CRC = b'",'
+_PREFIX_LENGTH = len(_PREFIX) + 8 + len(_BEHIND_CRC)
 
 
 def encode_line(record: Record) -> bytes:
     """The record as a line with its checksum."""
     body = msgspec.json.encode(record)
     crc = f"{zlib.crc32(body):08x}".encode()
-    return _PREFIX + crc + b'",' + body[1:] + b"\n"
+    return _PREFIX + crc + _BEHIND_CRC + body[1:] + b"\n"
 
 
 def decode_line(line: bytes) -> Record | None:
@@ -34,7 +35,7 @@ def decode_line(line: bytes) -> Record | None:
     if not line.startswith(_PREFIX) or not line.endswith(b"\n") or len(line) <= _PREFIX_LENGTH:
         return None
     body = b"{" + line[_PREFIX_LENGTH:-1]
-    if f"{zlib.crc32(body):08x}".encode() != line[len(_PREFIX) : len(_PREFIX) + 8]:
+    if f"{zlib.crc32(body):08x}".encode() + _BEHIND_CRC != line[len(_PREFIX) : _PREFIX_LENGTH]:
         return None
     try:
         record = msgspec.json.decode(body)

@@ -166,7 +166,7 @@ def night(mean_s: Mapping[str, float], kinds: Mapping[str, frozenset[str]], slot
 lengths = st.floats(0.1, 20.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25)
 @given(st.tuples(lengths, lengths, lengths), st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**16))
 def test_shares_of_seconds_end_within_ten_points(
     means: tuple[float, float, float], slots: int, datasets: int, seed: int,
@@ -180,7 +180,7 @@ def test_shares_of_seconds_end_within_ten_points(
     assert (max(seconds.values()) - min(seconds.values())) / sum(seconds.values()) <= 0.10
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25)
 @given(st.tuples(lengths, lengths), st.integers(1, 4), st.integers(2, 8), st.integers(0, 2**16))
 def test_long_trials_on_small_budgets_are_made_good_over_the_datasets(
     means: tuple[float, float], slots: int, datasets: int, seed: int,
@@ -194,7 +194,7 @@ def test_long_trials_on_small_budgets_are_made_good_over_the_datasets(
     assert abs(seconds["a"] - seconds["b"]) <= 2 * 1.8 * max(means) * (slots + 1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25)
 @given(st.tuples(lengths, lengths, lengths), st.integers(1, 3), st.integers(1, 4), st.integers(0, 2**16))
 def test_shares_are_balanced_among_the_families_that_may_use_a_kind_of_slot(
     means: tuple[float, float, float], gpus: int, cores: int, seed: int,
@@ -210,7 +210,7 @@ def test_shares_are_balanced_among_the_families_that_may_use_a_kind_of_slot(
         assert (max(had.values()) - min(had.values())) / sum(had.values()) <= 0.10, (kind, had)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25)
 @given(st.tuples(lengths, lengths), st.integers(1, 6), st.integers(0, 2**16))
 def test_a_budget_of_time_is_used_and_overdrawn_by_no_more_than_the_running_trials(
     means: tuple[float, float], slots: int, seed: int,

@@ -25,6 +25,7 @@ from optimizer.scheduler.preparation import (
     check_narrowing,
     narrowed_spaces,
 )
+from optimizer.search_space import Categorical
 
 FAMILIES = (FamilyChoice(name="xgboost", space={"max_depth": [3, 5]}), FamilyChoice(name="catboost"))
 
@@ -74,17 +75,10 @@ def test_one_dataset_after_the_other_and_a_broken_one_stops_no_other(folder: Pat
     assert set(first.spaces) == {"xgboost", "catboost"}
     for described in first.spaces.values():
         assert all(described.space.contains(start) for start in described.starts)
+    depth = next(p.domain for p in first.spaces["xgboost"].space.parameters if p.name == "max_depth")
+    assert depth == Categorical((3, 5)), "the study file's narrowing"
     assert preparation.reading is None
     assert not preparation.waitables()
-
-
-def test_the_narrowing_of_the_study_file_reaches_the_space_and_its_starts(folder: Path) -> None:
-    preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
-
-    (ready,) = [o for o in outcomes(preparation) if isinstance(o, DatasetReady)]
-
-    depth = next(p.domain for p in ready.spaces["xgboost"].space.parameters if p.name == "max_depth")
-    assert depth.choices == (3, 5)  # type: ignore[union-attr]
 
 
 def test_a_reader_that_dies_is_a_refusal_that_names_the_log(folder: Path) -> None:
