@@ -5,6 +5,7 @@ JSON goes in on standard input, JSON lines come out on standard output, and what
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import signal
@@ -66,7 +67,8 @@ class Child:
 
     def kill(self) -> None:
         """End it, with what it started."""
-        if self._process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            # The group outlives its leader, so this reaches what a child that has ended left behind.
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self.ended = True

@@ -22,6 +22,8 @@ from optimizer.records import TrialRecord
 from optimizer.search_space import SearchSpace
 from optimizer.study.frozen import TRIAL_ATTRIBUTE, frozen_trial, record_of
 
+#: What Optuna and SQLAlchemy raise where a file cannot be read or written.
+_STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, OSError)
 _MAGIC = b"SQLite format 3\x00"
 #: Seconds that a writer waits for a reader who holds the file.
 _BUSY_TIMEOUT_S = 30
@@ -68,20 +70,25 @@ class Database:
     """The one writer of ``optuna.db``."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file; raises `StorageFault` for one that is damaged."""
+        """Open or create the file; raises `StorageFault` for one that is damaged, or of another Optuna's schema."""
         check_file(path)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         url = sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
         # Optuna fills in the schema version by str.format, so braces in a path must be doubled.
         escaped = url.replace("{", "{{").replace("}", "}}")
-        self._storage = RDBStorage(escaped, engine_kwargs={"connect_args": {"timeout": _BUSY_TIMEOUT_S}})
-        sqlalchemy.event.listen(self._storage.engine, "connect", _safest)
-        self._storage.engine.dispose()  # connections made before the listener go
         self._studies: dict[str, tuple[optuna.Study, SearchSpace]] = {}
         #: Ids of the trials that are in the file.
         self.known: set[str] = set()
-        for summary in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
-            self.known |= _trials_of(optuna.load_study(study_name=summary.study_name, storage=self._storage))
+        try:
+            self._storage = RDBStorage(escaped, engine_kwargs={"connect_args": {"timeout": _BUSY_TIMEOUT_S}})
+            sqlalchemy.event.listen(self._storage.engine, "connect", _safest)
+            self._storage.engine.dispose()  # connections made before the listener go
+            for summary in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
+                self.known |= _trials_of(optuna.load_study(study_name=summary.study_name, storage=self._storage))
+        except RuntimeError as error:  # a schema that is not this Optuna's
+            raise StorageFault(f"{path}: {error}") from error
+        except _STORAGE_ERRORS as error:
+            raise StorageFault(f"{path}: {error.__cause__ or error}") from error
         #: An error may have come after the commit, so that the next trial is looked for before it is added.
         self._doubtful = False
 
@@ -101,7 +108,7 @@ class Database:
                 if record.trial in self.known:
                     return False
             study.add_trial(frozen_trial(record, space))
-        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        except _STORAGE_ERRORS as error:
             self._doubtful = True
             raise StorageFault(f"optuna.db: {error.__cause__ or error}") from error
         self.known.add(record.trial)

@@ -28,6 +28,7 @@ def modules(tmp_path: Path) -> dict[str, str]:
     write("sleeps", "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
     write("forks", "import subprocess\nchild = subprocess.Popen(['sleep', '600'])\nprint(child.pid, flush=True)\n"
                    "child.wait()\n")
+    write("leaves", "import subprocess\nprint(subprocess.Popen(['sleep', '600']).pid, flush=True)\n")
     write("fails", "raise SystemExit(3)\n")
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
 
@@ -95,6 +96,17 @@ def test_killing_a_child_ends_what_it_started(tmp_path: Path, modules: dict[str,
     child = Child("forks", log=tmp_path / "log", environment=modules)
     lines: list[bytes] = []
     until(lambda: lines.extend(child.lines()) or lines)
+
+    child.kill()
+
+    until(lambda: start_time(int(lines[0])) is None)
+
+
+def test_killing_reaches_what_a_child_that_has_ended_left_behind(tmp_path: Path, modules: dict[str, str]) -> None:
+    child = Child("leaves", log=tmp_path / "log", environment=modules)
+    lines: list[bytes] = []
+    until(lambda: lines.extend(child.lines()) or lines)
+    child._process.wait()
 
     child.kill()
 

@@ -196,6 +196,22 @@ def test_a_damaged_database_is_refused(path: Path) -> None:
         Database(path)
 
 
+def test_a_file_of_another_optunas_schema_is_refused(path: Path) -> None:
+    Database(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0'")
+    connection.commit()
+    connection.close()
+
+    with pytest.raises(StorageFault, match=r"optuna\.db: .*Please try updating optuna"):
+        Database(path)
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(StorageFault, match="unable to open database file"):
+        Database(tmp_path / "none" / "optuna.db")
+
+
 def test_a_folder_in_its_place_is_refused(path: Path) -> None:
     path.mkdir()
 
