@@ -20,8 +20,9 @@ from optimizer.scheduler.lock import holder
 
 #: Part of the command line to the role that it names; the first that fits counts.
 ROLES = (
-    ("optimizer.worker", "worker"), ("optimizer.study.recorder", "recorder"), ("optimizer.views.publisher", "publisher"),
-    ("optimizer.views.dashboard", "dashboard"), ("optimizer.gpus", "gpu watcher"),
+    ("optimizer.worker", "worker"), ("optimizer.study.recorder", "recorder"),
+    ("optimizer.views.publisher", "publisher"), ("optimizer.views.dashboard", "dashboard"),
+    ("optimizer.gpus", "gpu watcher"),
     ("optimizer.datasets.prepare", "reader"), ("optimizer.models.describe", "describer"),
 )
 

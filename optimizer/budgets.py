@@ -53,6 +53,15 @@ class DatasetUse:
             return self.decided + self.under_way >= self.budget_trials
         return self.budget_s is not None and self.used_s >= self.budget_s
 
+    def has_room_for(self, family: FamilyUse) -> bool:
+        """Whether a job of this family may start: one that would run over by more than half of itself may not.
+
+        So trials that are long for their budget end half a trial early or late, rather than always late.
+        """
+        if self.spent:
+            return False
+        return self.budget_s is None or self.used_s + family.typical_s / 2 <= self.budget_s
+
 
 def next_pair(datasets: Sequence[DatasetUse], kind: str) -> tuple[str, str] | None:
     """The dataset and family that a free slot of this kind shall work on, or ``None`` where there is no work for it."""
@@ -63,9 +72,8 @@ def next_pair(datasets: Sequence[DatasetUse], kind: str) -> tuple[str, str] | No
             if kind in family.kinds and not family.closed and family.begun == 0 and not over:
                 return dataset.name, family.name
     for dataset in datasets:
-        if dataset.spent:
-            continue
-        able = [f for f in dataset.families.values() if kind in f.kinds and not f.closed]
+        able = [f for f in dataset.families.values()
+                if kind in f.kinds and not f.closed and dataset.has_room_for(f)]
         if able:
             return dataset.name, min(able, key=lambda f: (_standing(datasets, able, f, kind), f.begun)).name
     return None

@@ -134,8 +134,10 @@ class Book:
         use = ledger.use({}, 0)
         exhausted = all(f.closed for f in ledger.families.values())
         reachable = any(f.kinds & set(open_kinds) and not f.closed for f in ledger.families.values())
-        first_round = any(f.begun == 0 and not f.closed for f in ledger.families.values())
-        used_up = use.spent and (ledger.budget_trials is not None or not first_round)
+        open_families = [f for f in use.families.values() if not f.closed]
+        first_round = any(f.begun == 0 for f in open_families)
+        used_up = use.spent if ledger.budget_trials is not None else (
+            not first_round and not any(use.has_room_for(f) for f in open_families))
         if not ledger.finished and (used_up or exhausted or not reachable):
             ledger.finished = True
             reason = "budget used" if used_up else "no family is left" if exhausted else "no slot is left"

@@ -18,7 +18,8 @@ from optimizer.journal import Record, read
 
 FAMILIES = ("catboost", "lightgbm", "xgboost")
 #: Fast enough for a test, real enough to be a model.
-QUICK = "\n".join(f"[family.{name}.space]\niterations = 40\nlearning_rate = {{low = 0.1, high = 0.3}}" for name in FAMILIES)
+QUICK = "\n".join(f"[family.{name}.space]\niterations = 40\nlearning_rate = {{low = 0.1, high = 0.3}}"
+                  for name in FAMILIES)
 
 
 def write_tables(folder: Path, *, kind: str = "binary", columns: int = 8) -> None:
