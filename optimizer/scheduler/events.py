@@ -23,7 +23,7 @@ class EventLog:
         self._journal = journal
         self._log_file = log_file
         self._narrate = narrate
-        self._listeners = listeners
+        self._listeners = list(listeners)
         #: The latest lines, oldest first.
         self.lines: deque[str] = deque(maxlen=_SHOWN)
 
@@ -34,8 +34,13 @@ class EventLog:
         if line is not None:
             self.lines.append(line)
             self.note(line)
-        for listener in self._listeners:
-            listener(record)
+        for listener in list(self._listeners):
+            try:
+                listener(record)
+            except Exception as error:
+                # Whoever only listens must not end the run; it is heard no more, and that is said.
+                self._listeners.remove(listener)
+                self.notice(f"a listener failed and is told nothing more: {type(error).__name__}: {error}")
 
     def notice(self, text: str) -> None:
         """Tell something that the person should know."""

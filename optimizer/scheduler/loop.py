@@ -95,6 +95,9 @@ class Scheduler:
         #: Slots whose worker holds too much memory and was killed for it.
         self._over_memory: set[str] = set()
         self._versions: dict[str, str] = {}
+        #: When the recorder may be started again, and how often it was.
+        self._recorder_from = 0.0
+        self._recorder_restarts = 0
         self._ask_s = 0.02
         self._next_tick = 0.0
         self._draining_until: float | None = None
@@ -108,7 +111,9 @@ class Scheduler:
             self._tick(time.monotonic())
             now = time.monotonic()
             timeout = max(0.0, min(self._next_tick - now, self._until_prefetch(now)))
-            waitables = [*self._preparation.waitables(), self.recorder.connection, self._signals]
+            waitables = [*self._preparation.waitables(), self._signals]
+            if now >= self._recorder_from:  # a dead one's connection is always ready
+                waitables.append(self.recorder.connection)
             for name, message in self._backend.receive(timeout, waitables):
                 self._on_message(name, message)
             self._advance_preparation()
@@ -285,11 +290,22 @@ class Scheduler:
         while self.recorder.connection.poll(0):
             reply = self.recorder.receive()
             if reply is None:
-                self._events.notice("the recorder of optuna.db is gone and is started again")
-                self.recorder = self.recorder.restarted()
+                self._restart_recorder()
+                return
             elif isinstance(reply, RecorderTrouble):
                 self._events.notice(f"optuna.db cannot be written and is tried again; the journal has everything "
                                     f"({reply.reason})")
+
+    def _restart_recorder(self) -> None:
+        """Once a second at most: one that cannot live must not keep the scheduler busy; the journal has everything."""
+        now = time.monotonic()
+        if now < self._recorder_from:
+            return
+        if not self._recorder_from:
+            self._events.notice("the recorder of optuna.db is gone and is started again; see logs/recorder.log")
+        self._recorder_from = now + min(60.0, 2.0 ** self._recorder_restarts)
+        self._recorder_restarts += 1
+        self.recorder = self.recorder.restarted()
 
     def _obey_signals(self) -> None:
         count = self._signals.taken()

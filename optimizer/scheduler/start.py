@@ -33,6 +33,8 @@ from optimizer.study.recorder import Reconciled, Recorder, RecorderTrouble, Reco
 
 #: Seconds that the recorder may take at the end for what it has not written yet.
 _FLUSH_S = 120.0
+#: Seconds that an OpenCL probe may take; the first on a machine compiles for half a minute.
+_PROBE_S = 180.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +75,9 @@ def survey(study: Study, environment: Mapping[str, str], log: Path) -> Machine:
     for choice in study.families:
         family = load_family(choice.name)
         device = choice.device or family.default_device
-        if device != "cpu" and "gpu" not in family.devices:
-            device = "cpu"
-        devices[choice.name] = device
+        if device == "gpu" and "gpu" not in family.devices:
+            raise ResourceError(f"{choice.name} runs on the CPU only; leave device out of [family.{choice.name}]")
+        devices[choice.name] = device if "gpu" in family.devices else "cpu"
     wants_gpu = any(d != "cpu" for d in devices.values()) and study.resources.gpus not in ("none", ())
     report = find_gpus(environment) if wants_gpu else GpuReport(note="no family of this study asks for a GPU")
     gpus = chosen(report, study.resources.gpus)
@@ -84,7 +86,8 @@ def survey(study: Study, environment: Mapping[str, str], log: Path) -> Machine:
     usable, whole_mb = usable_cores(), usable_memory_mb()
     cores = amount_of_cores(study.resources.cores, usable)
     memory_mb = study.resources.memory_mb(whole_mb)
-    opencl = _opencl_cards(gpus, [n for n, d in devices.items() if d != "cpu"], devices, notices, log)
+    opencl = _opencl_cards(gpus, [n for n, d in devices.items() if d != "cpu"], devices, notices, log,
+                           environment)
     for name, device in devices.items():
         if device == "any" and gpus and not _can_use(name, gpus, opencl):
             devices[name] = "cpu"
@@ -108,6 +111,7 @@ def _can_use(family: str, gpus: Sequence[Gpu], opencl: Mapping[str, tuple[int, i
 
 def _opencl_cards(
     gpus: Sequence[Gpu], families: Sequence[str], devices: Mapping[str, str], notices: list[str], log: Path,
+    environment: Mapping[str, str],
 ) -> dict[str, tuple[int, int]]:
     """For families that compute through OpenCL: which of OpenCL's devices is which card, found by a probe."""
     users = [f for f in families if load_family(f).gpu_api == "opencl"]
@@ -117,16 +121,11 @@ def _opencl_cards(
     for gpu in gpus:
         wanted = {"pci_bus_id": gpu.pci_bus_id, "name": gpu.name if gpu.kind == "opencl" else None}
         # As the worker's will be: hidden cards do not count in OpenCL either.
-        environment = {**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-                       "CUDA_VISIBLE_DEVICES": gpu.uuid if gpu.kind == "cuda" else ""}
+        seen = {**environment, "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+                "CUDA_VISIBLE_DEVICES": gpu.uuid if gpu.kind == "cuda" else ""}
         child = Child("optimizer.models.opencl", [msgspec.json.encode(wanted).decode()], log=log,
-                      environment=environment)
-        output = b""
-        while not child.ended:
-            output += b"".join(child.lines())
-            time.sleep(0.01)
-        child.exit_code()
-        answer = msgspec.json.decode(output or b'{"error": "the probe died"}')
+                      environment=seen)
+        answer = msgspec.json.decode(_output(child, _PROBE_S) or b'{"error": "its OpenCL probe died or hung"}')
         if "error" in answer:
             text = f"{', '.join(users)} cannot use GPU {gpu.index} ({gpu.name}): {answer['error']}"
             if any(devices[f] == "gpu" for f in users):
@@ -135,6 +134,20 @@ def _opencl_cards(
         else:
             cards[gpu.uuid] = (answer["platform"], answer["device"])
     return cards
+
+
+def _output(child: Child, timeout_s: float) -> bytes:
+    """All that a child prints; nothing of one that takes too long."""
+    output = b""
+    until = time.monotonic() + timeout_s
+    while not child.ended:
+        if time.monotonic() > until:
+            child.kill()
+            return b""
+        output += b"".join(child.lines())
+        time.sleep(0.01)
+    child.exit_code()
+    return output
 
 
 def run(
@@ -236,7 +249,7 @@ def _reconcile(recorder: Recorder, journal: Journal, past: Past) -> None:
             reason = reply.reason if reply is not None else "the recorder ended; see logs/recorder.log"
             raise RunFolderError(reason)
         if isinstance(reply, Recovered):
-            journal.append("trial_told", **msgspec.to_builtins(reply.record))
+            journal.append("trial_told", durable=True, **msgspec.to_builtins(reply.record))
             past.told[reply.record.trial] = reply.record
             past.asked.pop(reply.record.trial, None)
             remember_number(past, reply.record.trial)
