@@ -7,7 +7,6 @@ asking grows from 9 ms at 100 trials to 200 ms at 10,000.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -89,15 +88,6 @@ class Searcher:
         if self.space.contains(point):
             self._seen.add(_key(point))
             self._add_running(trial, point)
-
-    def forget(self, trial: str) -> None:
-        """Take back a trial that was asked and never started."""
-        asked = self._running.pop(trial, None)
-        if asked is not None:
-            self._seen.discard(_key(asked.params))
-            if self._points is not None:
-                self._points = itertools.chain([asked.params], self._points)
-            self._study.tell(asked, state=TrialState.FAIL)
 
     def tell(self, record: TrialRecord) -> None:
         """Learn how a trial ended."""

@@ -203,19 +203,6 @@ def test_a_resumed_point_from_another_space_is_no_concern() -> None:
     assert not searcher.told
 
 
-@pytest.mark.parametrize("sampler", ["grid", "random"])
-def test_a_trial_that_was_taken_back_frees_its_point(sampler: str) -> None:
-    coin = SearchSpace((Parameter("side", Categorical(("heads", "tails"))),))
-    searcher = a_searcher(sampler, space=coin)
-    first = asked(searcher, 0)
-    asked(searcher, 1)
-
-    searcher.forget("cars/tree/0")
-    searcher.forget("cars/tree/9")
-
-    assert asked(searcher, 2) == first
-
-
 # Staying small.
 
 
