@@ -26,7 +26,7 @@ class Child:
         settings = "" if cores is None else ",".join(map(str, cores))
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "optimizer.child", str(os.getpid()), settings, module, *arguments],
+                [sys.executable, "-P", "-m", "optimizer.child", str(os.getpid()), settings, module, *arguments],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, start_new_session=True,
                 env=None if environment is None else dict(environment), cwd=log.parent,
             )

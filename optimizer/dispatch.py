@@ -10,7 +10,7 @@ so a worker that was given up and comes back late changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 #: Workers that a trial may take with it: it is retried at most twice.
@@ -63,7 +63,8 @@ class SlotState:
     phase: str = "starting"
     running: Lease | None = None
     waiting: Lease | None = None
-    #: Deaths in a row without a finished job; a slot whose workers die at once is closed.
+    #: Deaths in a row of workers that had no job; a slot whose workers die by themselves is closed. Deaths with a
+    #: job are the trial's faults, which have bounds of their own.
     deaths: int = 0
 
     @property
@@ -92,8 +93,10 @@ class Lost:
     ran: Lease | None = None
     #: It has had its last attempt.
     given_up: bool = False
-    #: The slot is closed now.
+    #: The slot is closed for good with this death.
     closed: bool = False
+    #: Another worker is to be started.
+    restart: bool = True
 
 
 @dataclass(kw_only=True)
@@ -209,13 +212,38 @@ class Dispatcher:
                 result.given_up = True
             else:
                 self._run_again(ran, ran.attempt + 1, faults)
+        else:
+            state.deaths += 1
         if state.waiting is not None:
             self.hand_back(state.waiting)
         state.running = state.waiting = None
-        state.deaths += 1
-        result.closed = state.deaths >= self.most_deaths
-        state.phase = "closed" if result.closed else "down"
+        result.restart = state.phase != "closed" and state.deaths < self.most_deaths
+        result.closed = state.phase != "closed" and not result.restart
+        state.phase = "down" if result.restart else "closed"
         return result
+
+    @property
+    def open_kinds(self) -> set[str]:
+        """Kinds of slot that still work."""
+        return {slot.kind for slot in self.slots.values() if slot.phase != "closed"}
+
+    def stranded(self, kinds: Mapping[str, frozenset[str]]) -> list[Retry]:
+        """Take out the trials that no open slot can run again; those that another kind of slot may run move there.
+
+        Args:
+            kinds: family to the kinds of slot that it may use.
+        """
+        stranded, kept = [], []
+        for retry in self.retries:
+            possible = self.open_kinds & kinds.get(retry.family, frozenset())
+            if retry.kind in self.open_kinds:
+                kept.append(retry)
+            elif possible:
+                kept.append(replace(retry, kind=min(possible)))
+            else:
+                stranded.append(retry)
+        self.retries = kept
+        return stranded
 
     def restarting(self, slot: str) -> None:
         """Another worker is being started in a slot that lost its own."""

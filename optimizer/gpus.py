@@ -73,7 +73,7 @@ def find_gpus(environment: Mapping[str, str], timeout_s: float = PROBE_TIMEOUT_S
 
 
 def _answer_of_child(environment: Mapping[str, str], timeout_s: float) -> bytes:
-    child = subprocess.Popen([sys.executable, "-m", "optimizer.gpus"], env=dict(environment),
+    child = subprocess.Popen([sys.executable, "-P", "-m", "optimizer.gpus"], env=dict(environment),
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         answer, complaint = child.communicate(timeout=timeout_s)

@@ -93,6 +93,8 @@ class Worker:
         self._changed = threading.Condition()
         self._stopping = False
         self._last_end: float | None = None
+        #: Fingerprint of the table that the cache holds data of.
+        self._table = ""
 
     def run(self) -> None:
         """Say that it is ready, then evaluate until told to stop."""
@@ -112,6 +114,7 @@ class Worker:
 
     def _load_libraries(self) -> dict[str, str]:
         import importlib
+        import traceback
         from importlib.metadata import version
 
         from optimizer.models import load_family
@@ -119,8 +122,12 @@ class Worker:
         versions = {"python": sys.version.split()[0], **{name: version(name) for name in ("numpy", "scikit-learn")}}
         for name in self._settings.families:
             library = load_family(name).library
-            importlib.import_module(library)
-            versions[library] = version(library)
+            try:
+                importlib.import_module(library)
+                versions[library] = version(library)
+            except Exception:
+                # That family's jobs will fail with this, one by one, until it is stopped; the others can run.
+                traceback.print_exc()
         return versions
 
     def _next_job(self) -> Job | None:
@@ -137,6 +144,10 @@ class Worker:
         begun = time.monotonic()
         gap = None if self._last_end is None else begun - self._last_end
         store = Store(Path(self._settings.root))
+        if job.workload.table != self._table:
+            # What was kept of another table is not asked for again soon, and a large one is large here too.
+            self._cache.clear()
+            self._table = job.workload.table
         try:
             steps = store.steps(job.workload.table)
             self._end.send(JobStarted(lease=job.lease, steps=steps, gap_s=gap))

@@ -51,7 +51,7 @@ class LocalBackend:
         )
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "optimizer.worker", msgspec.json.encode(settings).decode()],
+                [sys.executable, "-P", "-m", "optimizer.worker", msgspec.json.encode(settings).decode()],
                 env=slot_environment(slot, os.environ), cwd=logs, pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL, start_new_session=True,
             )

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Exit code of a run that was stopped and can be resumed.
 EXIT_STOPPED = 3
+#: Seconds that `stop` waits: the running trials' grace, and time to write.
+_STOP_S = 180.0
 
 
 @cli.command()
@@ -86,7 +88,11 @@ def stop(run: str) -> None:
         return
     os.kill(pid, signal.SIGTERM)
     click.echo(f"asked {folder.name} (pid {pid}) to stop; running trials have a few seconds to finish")
+    until = time.monotonic() + _STOP_S
     while holder(folder) == pid:
+        if time.monotonic() > until:
+            raise UserError(f"{folder.name} (pid {pid}) has not stopped within {_STOP_S:.0f} s; `kill -9 {pid}` "
+                            "ends it, and no told trial is lost by that")
         time.sleep(0.2)
     click.echo(f"stopped; resume with: optimizer run {folder}.toml")
 
@@ -160,10 +166,12 @@ def _carry_out(path: Path, overrides: Overrides, *, fresh: bool, plain: bool, de
         # Loaded only now, with the screen up: Optuna alone takes most of a second.
         from optimizer.scheduler.start import run as run_study
         from optimizer.views.lines import Narrator
+        from optimizer.views.publisher import Publisher
 
-        with _publisher(study.folder) as tell:
-            return run_study(study, backend="inline" if debug else "local",
-                             narrate=Narrator(progress_every_s=math.inf).line, listeners=[tell])
+        # Writes submissions and the summary in a process of its own, woken by what is told.
+        publisher = Publisher(study.folder)
+        return run_study(study, backend="inline" if debug else "local", closing=publisher.finish,
+                         narrate=Narrator(progress_every_s=math.inf).line, listeners=[publisher.on_event])
 
 
 def _check_narrowing(study: Study) -> None:
@@ -186,7 +194,7 @@ def _screen(folder: Path, *, plain: bool) -> Iterator[None]:
     environment = {**os.environ, "TERM": "dumb"} if plain else None
     # Whatever ends the dashboard, the terminal is given back as it was.
     with kept(sys.stdout.fileno()), _ended_in_time(subprocess.Popen(
-        [sys.executable, "-m", "optimizer.views.dashboard", str(folder), "--parent", str(os.getpid())],
+        [sys.executable, "-P", "-m", "optimizer.views.dashboard", str(folder), "--parent", str(os.getpid())],
         env=environment,
     )):
         yield
@@ -209,19 +217,8 @@ def _ended_in_time(screen: subprocess.Popen[bytes]) -> Iterator[None]:
                 screen.wait()
 
 
-@contextlib.contextmanager
-def _publisher(folder: Path) -> Iterator[Any]:
-    """The process that writes submissions and the summary; yields the listener that wakes it."""
-    from optimizer.views.publisher import Publisher
-
-    publisher = Publisher(folder)
-    try:
-        yield publisher.on_event
-    finally:
-        publisher.finish()
-
-
 def _say_how_it_ended(outcome: Outcome, path: Path) -> None:
+    from optimizer.scheduler.loop import DEADLINE
     from optimizer.views import report
     from optimizer.views.results import RunView
 
@@ -232,6 +229,9 @@ def _say_how_it_ended(outcome: Outcome, path: Path) -> None:
     click.echo(report.as_text(report.summarize(view), max(80, shutil.get_terminal_size((200, 40)).columns)))
     for name, reason in refused.items():
         click.echo(f"{name} could not be used: {reason}", err=True)
+    if outcome.reason == DEADLINE:
+        click.echo(f"{DEADLINE}; to go on, give it a later one: optimizer run {path} --deadline ...")
+        return
     if outcome.state == "stopped":
         click.echo(f"{outcome.reason}; resume with: optimizer run {path}", err=True)
         sys.exit(EXIT_STOPPED)

@@ -16,13 +16,14 @@ from optimizer.budgets import DatasetUse
 from optimizer.config.resolved import Study
 from optimizer.datasets.problem import Prepared, differences
 from optimizer.dispatch import Lease, Retry
+from optimizer.errors import StorageFault
 from optimizer.messages import CrossValidation, JobFinished
 from optimizer.models.base import SpaceDescription
 from optimizer.records import TrialRecord, trial_id
 from optimizer.resources import Slot
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.ledger import DatasetLedger, FamilyLedger
-from optimizer.scheduler.past import Past
+from optimizer.scheduler.past import Past, kind_of
 from optimizer.scheduler.preparation import DatasetReady
 from optimizer.store import Store, predictions_size
 from optimizer.strategies import load_pruner, load_sampler
@@ -31,6 +32,9 @@ from optimizer.study.searcher import Searcher, trial_seed
 
 #: Trials in a row that fail before their family is stopped on a dataset.
 MOST_FAILURES = 5
+#: The same for trials that took their workers with them, or their memory: each has cost several workers.
+MOST_CRASHES = 2
+_CRASHES = frozenset({"worker_lost", "out_of_memory"})
 
 
 @dataclass(kw_only=True)
@@ -81,7 +85,12 @@ class Book:
         self.kinds = dict(kinds)
         self._study = study
         self._gpu_required = gpu_required
-        self._moved: set[str] = set()
+        #: Family to the datasets on which it was asked to use the GPU and in truth used the CPU.
+        self._fell_back: dict[str, set[str]] = {}
+        #: Families that have trained on a GPU in this run: where they fall back, it is the table's doing.
+        self._on_gpu: set[str] = set()
+        #: Family to why it is stopped on every dataset, those still to come included.
+        self._stopped: dict[str, str] = {}
         self._slots = slots
         self._events = events
         self._store = store
@@ -119,10 +128,18 @@ class Book:
         self.ledgers[name] = DatasetLedger(
             prepared=prepared, budget_trials=self._study.trials,
             budget_s=None if time_s is None else time_s * self._slots,
-            families={f: FamilyLedger(name=f, kinds=self.kinds[f], steps=steps) for f in ready.spaces},
+            families={f: FamilyLedger(name=f, kinds=self._kinds_here(f, name), steps=steps) for f in ready.spaces},
         )
-        return [retry for family, described in ready.spaces.items()
-                for retry in self._add_search(self.ledgers[name], family, described)]
+        self._remember_families_of_old(self.ledgers[name])
+        retries = []
+        for family, described in ready.spaces.items():
+            retries += self._add_search(self.ledgers[name], family, described)
+            if family in self._stopped:
+                self.close_family(name, family, self._stopped[family])
+        for family, reason in ready.refused.items():
+            self.ledgers[name].families[family] = FamilyLedger(name=family, kinds=frozenset(), steps=steps)
+            self.close_family(name, family, reason)
+        return retries
 
     def refuse_dataset(self, name: str, reason: str) -> None:
         """A dataset that cannot be used; the others go on."""
@@ -134,7 +151,7 @@ class Book:
         use = ledger.use({}, 0)
         exhausted = all(f.closed for f in ledger.families.values())
         reachable = any(f.kinds & set(open_kinds) and not f.closed for f in ledger.families.values())
-        open_families = [f for f in use.families.values() if not f.closed]
+        open_families = [f for f in use.families.values() if not f.closed and f.kinds & set(open_kinds)]
         first_round = any(f.begun == 0 for f in open_families)
         used_up = use.spent if ledger.budget_trials is not None else (
             not first_round and not any(use.has_room_for(f) for f in open_families))
@@ -167,10 +184,15 @@ class Book:
     # Trials, from asked to told.
 
     def ask(self, dataset: str, family: str) -> str | None:
-        """A new trial, in the journal before anybody runs it; ``None`` where the search space is exhausted."""
+        """A new trial, in the journal before anybody runs it; ``None`` where the family cannot give one any more."""
         search = self._searches[dataset, family]
         trial = trial_id(dataset, family, search.next_number)
-        params = search.searcher.ask(trial)
+        try:
+            params = search.searcher.ask(trial)
+        except (ValueError, RuntimeError, ArithmeticError) as error:
+            # What the sampler cannot do for one family must not end the run of the others.
+            self.close_family(dataset, family, f"its sampler failed: {type(error).__name__}: {error}")
+            return None
         if params is None:
             self.close_family(dataset, family, "every point of its search space was asked")
             return None
@@ -191,7 +213,8 @@ class Book:
         """What a worker is told of a trial."""
         ledger = self.ledgers[lease.dataset]
         trial = self._under_way[lease.trial]
-        trial.device = "gpu" if slot_kind == "gpu" and lease.family not in self._moved else "cpu"
+        fell_back = lease.dataset in self._fell_back.get(lease.family, ())
+        trial.device = "gpu" if slot_kind == "gpu" and not fell_back else "cpu"
         return CrossValidation(
             table=ledger.prepared.fingerprint, family=lease.family, metric=ledger.prepared.metric,
             params=trial.params, seed=trial.seed, device=trial.device,
@@ -202,24 +225,29 @@ class Book:
     def finished(self, lease: Lease, slot: Slot, versions: Mapping[str, str], message: JobFinished) -> Told:
         """A worker has decided a trial."""
         trial = self._under_way[lease.trial]
-        if trial.device == "gpu" and message.device == "cpu":
-            self._move_to_cpu(lease.family)
+        if message.device == "gpu":
+            self._on_gpu.add(lease.family)
+        elif trial.device == "gpu":
+            self._move_to_cpu(lease.family, lease.dataset)
         fields = msgspec.structs.asdict(message)
         for name in ("lease", "outcome"):
             del fields[name]
         return self._tell(lease, slot, versions, state=message.outcome,
                           predictions="kept" if message.predictions_sha256 else "none", **fields)
 
-    def failed(self, lease: Lease, slot: Slot, versions: Mapping[str, str], *, kind: str, reason: str,
+    def failed(self, lease: Lease | Retry, slot: Slot, versions: Mapping[str, str], *, kind: str, reason: str,
                seconds: float) -> Told:
         """A trial has failed for good."""
         told = self._tell(lease, slot, versions, state="failed", kind=kind, reason=reason, seconds=seconds,
                           device=self._under_way[lease.trial].device)
         family = self.ledgers[lease.dataset].families[lease.family]
-        if kind == "wrong_device":
+        if kind == "wrong_device" and lease.family not in self._on_gpu:
+            self._stopped[lease.family] = reason
             for dataset in self.ledgers:
                 self.close_family(dataset, lease.family, reason)
-        elif family.failed_in_a_row >= MOST_FAILURES:
+        elif kind == "wrong_device":
+            self.close_family(lease.dataset, lease.family, reason)
+        elif family.failed_in_a_row >= (MOST_CRASHES if kind in _CRASHES else MOST_FAILURES):
             self.close_family(lease.dataset, lease.family,
                               f"{family.failed_in_a_row} trials failed in a row, the last with: {reason}")
         return told
@@ -232,7 +260,7 @@ class Book:
             self.family_notes[family] = reason
             self._events.emit("family_stopped", family=family, dataset=dataset, reason=reason)
 
-    def _tell(self, lease: Lease, slot: Slot, versions: Mapping[str, str], **fields: Any) -> Told:
+    def _tell(self, lease: Lease | Retry, slot: Slot, versions: Mapping[str, str], **fields: Any) -> Told:
         """From the durable line in the journal on, the trial is told; everything after it can be made good."""
         ledger = self.ledgers[lease.dataset]
         trial = self._under_way[lease.trial]
@@ -252,9 +280,7 @@ class Book:
             self._events.emit("best_improved", dataset=lease.dataset, trial=record.trial, score=record.score,
                               previous=previous)
         if record.models_kept:
-            for dropped in ledger.keep_models(record):
-                self._store.drop_models(dropped)
-                self._events.emit("models_dropped", trial=dropped)
+            self._drop_models(ledger.keep_models(record))
         return Told(record=record, key=trial.key, was_best=was_best)
 
     def _project_size(self, ledger: DatasetLedger) -> None:
@@ -269,17 +295,56 @@ class Book:
 
     # Families and their searches.
 
-    def _move_to_cpu(self, family: str) -> None:
-        if family in self._moved:
+    def _drop_models(self, trials: Iterable[str]) -> None:
+        for trial in trials:
+            try:
+                self._store.drop_models(trial)
+            except StorageFault as fault:
+                self._events.notice(f"models of {trial} are no longer among the best and stay on the disk: {fault}")
+            self._events.emit("models_dropped", trial=trial)
+
+    def _move_to_cpu(self, family: str, dataset: str) -> None:
+        """A family asked for a GPU and in truth used the CPU: by its table, or because it cannot here at all."""
+        fell_back = self._fell_back.setdefault(family, set())
+        if dataset in fell_back:
             return
-        self._moved.add(family)
+        fell_back.add(dataset)
+        # Two tables in a row and never a GPU: it is not the tables.
+        at_all = family not in self._on_gpu and len(fell_back) >= min(2, len(self._study.datasets))
+        if at_all:
+            fell_back.update(p.name for p in self._study.datasets)
         if "cpu" in self.kinds[family]:
-            self.kinds[family] = frozenset({"cpu"})
-            for ledger in self.ledgers.values():
-                ledger.families[family].kinds = self.kinds[family]
+            for name, ledger in self.ledgers.items():
+                if name in fell_back:
+                    ledger.families[family].kinds = frozenset({"cpu"})
+            if at_all:
+                self.kinds[family] = frozenset({"cpu"})
         reason = "it was asked to use the GPU and in truth trained on the CPU"
-        self.family_notes[family] = f"on the CPU: {reason}"
-        self._events.emit("family_moved", family=family, reason=reason)
+        self.family_notes[family] = f"on the CPU{'' if at_all else f' on {dataset}'}: {reason}"
+        self._events.emit("family_moved", family=family, dataset=None if at_all else dataset, reason=reason)
+
+    def _kinds_here(self, family: str, dataset: str) -> frozenset[str]:
+        if dataset in self._fell_back.get(family, ()) and "cpu" in self.kinds[family]:
+            return frozenset({"cpu"})
+        return self.kinds[family]
+
+    def set_slots(self, slots: int) -> None:
+        """The number of slots that work has changed; a time on all slots means so many slot-seconds."""
+        self._slots = slots
+        for ledger in self.ledgers.values():
+            if self._study.time_per_dataset_s is not None:
+                ledger.budget_s = self._study.time_per_dataset_s * slots
+
+    def _remember_families_of_old(self, ledger: DatasetLedger) -> None:
+        """Families that the study no longer names: what they used is used, and their best is still a best."""
+        name = ledger.prepared.dataset
+        for record in self._past.told.values():
+            if record.dataset != name or record.family in self.kinds:
+                continue
+            entry = ledger.families.setdefault(record.family, FamilyLedger(
+                name=record.family, kinds=frozenset(), steps=ledger.prepared.folds, closed="not in this study"))
+            entry.begun += 1
+            ledger.tell(record, kind=kind_of(record.slot))
 
     def _add_search(self, ledger: DatasetLedger, family: str, described: SpaceDescription) -> list[Retry]:
         name, space = ledger.prepared.dataset, described.space
@@ -302,7 +367,7 @@ class Book:
         for record in told:
             ledger.tell(record, kind=kind_of(record.slot))
             if record.models_kept and record.trial not in self._past.models_dropped:
-                ledger.keep_models(record)
+                self._drop_models(ledger.keep_models(record))
         for (dataset, one, kind), seconds in self._past.lost_s.items():
             if (dataset, one) == (name, family):
                 entry.charge(kind, seconds)
@@ -330,11 +395,6 @@ def _trial_bytes(prepared: Prepared) -> int:
     """Bytes that the predictions of one complete trial take."""
     return predictions_size(task=prepared.task, classes=len(prepared.classes), rows=prepared.rows,
                             test_rows=prepared.test_rows, repeats=prepared.repeats)
-
-
-def kind_of(slot: str) -> str:
-    """The kind of a slot, by its name: a run may be resumed on another machine, where the slot is no more."""
-    return "gpu" if slot.startswith("gpu") else "cpu"
 
 
 def changes_since(before: Mapping[str, Any] | None, now: Prepared) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,6 +48,6 @@ class EventLog:
         self.emit("notice", text=text)
 
     def note(self, text: str) -> None:
-        """Write to the log file alone."""
-        with self._log_file.open("a", encoding="utf-8") as stream:
+        """Write to the log file alone; what a full disk does not take is in the journal all the same."""
+        with contextlib.suppress(OSError), self._log_file.open("a", encoding="utf-8") as stream:
             stream.write(f"{text}\n")

@@ -22,7 +22,7 @@ import msgspec
 from optimizer import __version__, budgets
 from optimizer.backends.base import Backend, WorkerLost
 from optimizer.config.resolved import Study
-from optimizer.dispatch import Dispatcher, Lease, SlotState
+from optimizer.dispatch import MAX_ATTEMPTS, MAX_FAULTS, Dispatcher, Lease, Retry, SlotState
 from optimizer.gpus import GpuReport
 from optimizer.messages import (
     Event,
@@ -34,6 +34,7 @@ from optimizer.messages import (
     RevokeJob,
     RunJob,
     StepFinished,
+    StopWorker,
     WorkerReady,
 )
 from optimizer.resources import Slot
@@ -55,6 +56,8 @@ DRAIN_S = 30.0
 TICK_S = 1.0
 #: Why a run ends when its budgets are used.
 FINISHED = "finished"
+DEADLINE = "the deadline has come"
+AT_ONCE = "stopped at once"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,7 @@ class Scheduler:
         self._recorder_from = 0.0
         self._recorder_restarts = 0
         self._ask_s = 0.02
+        self._status_failed = False
         self._next_tick = 0.0
         self._draining_until: float | None = None
         self._ending = ""
@@ -139,11 +143,11 @@ class Scheduler:
             return
         busy = bool(self._dispatcher.under_way)
         if self._plan.deadline is not None and time.time() >= self._plan.deadline:
-            self._ending = "the deadline has come"
+            self._ending = DEADLINE
         elif self._draining_until is not None:
             if not busy or time.monotonic() >= self._draining_until:
                 self._ending = "stopped"
-        elif not self._open_kinds():
+        elif not self._dispatcher.open_kinds:
             self._ending = "no slot is left: the workers of each died again and again; see logs/"
         elif not busy and not self._preparation.left and not self._dispatcher.retries:
             self._finish_datasets()
@@ -225,7 +229,7 @@ class Scheduler:
             lease = self._dispatcher.finished(slot, message.lease)
             if lease is not None:
                 self._events.note(f"{lease.trial}:\n{message.traceback}")
-                self._fail(lease, message.kind, message.reason, message.seconds)
+                self._fail(lease, slot, message.kind, message.reason, message.seconds)
         elif isinstance(message, JobRevoked):
             lease = self._dispatcher.revoked(slot, message.lease)
             if lease is not None:
@@ -242,27 +246,33 @@ class Scheduler:
             self._slots[name] = msgspec.structs.replace(slot, gpu=None)
             self._dispatcher.turn_into_cpu_slot(name, closed=bool(taken & set(slot.cores)))
             taken |= set(slot.cores)
+            if self._dispatcher.slots[name].phase == "closed":
+                self._backend.send(name, StopWorker())
+        self._book.set_slots(sum(state.phase != "closed" for state in self._dispatcher.slots.values()))
 
     def _told(self, told: Told) -> None:
         self.recorder.add(told.record, told.key)
         self._recent.append(board.recent_line(told.record, told.was_best))
 
-    def _fail(self, lease: Lease, kind: str, reason: str, seconds: float) -> None:
-        self._told(self._book.failed(lease, self._slots[lease.slot], self._versions, kind=kind, reason=reason,
+    def _fail(self, lease: Lease | Retry, slot: str, kind: str, reason: str, seconds: float = 0.0) -> None:
+        self._told(self._book.failed(lease, self._slots[slot], self._versions, kind=kind, reason=reason,
                                      seconds=seconds))
 
     def _on_lost(self, slot: str, message: WorkerLost, now: float) -> None:
         over_memory = slot in self._over_memory
         self._over_memory.discard(slot)
-        lost = self._dispatcher.lost(slot, retry=not over_memory)
+        running = self._dispatcher.slots[slot].running
+        # What a worker held may have been left by earlier jobs: a fresh one gets one more chance.
+        lost = self._dispatcher.lost(slot, retry=not over_memory or (running is not None and running.faults == 0))
         self._events.emit("worker_lost", slot=slot, reason=message.reason)
         ran = lost.ran
         if ran is not None and ran.started is not None:
             seconds = round(now - ran.started, 3)
+            # The seconds of a trial that is given up are in its own record.
             self._events.emit("job_lost", durable=True, trial=ran.trial, attempt=ran.attempt, slot=slot,
-                              reason=message.reason, blame=True, seconds=seconds)
+                              reason=message.reason, blame=True, seconds=0.0 if lost.given_up else seconds)
             if lost.given_up:
-                self._fail(ran, "out_of_memory" if over_memory else "worker_lost",
+                self._fail(ran, slot, "out_of_memory" if over_memory else "worker_lost",
                            f"attempt {ran.attempt}: {message.reason}", seconds)
             else:
                 family = self._book.ledgers[ran.dataset].families[ran.family]
@@ -270,9 +280,16 @@ class Scheduler:
         if lost.closed:
             self._events.notice(f"slot {slot} is closed: its workers died {self._dispatcher.most_deaths} times in a "
                                 f"row; see logs/worker-{slot}.log")
-        elif self._draining_until is None:
+            self._book.set_slots(sum(state.phase != "closed" for state in self._dispatcher.slots.values()))
+            self._fail_stranded()
+        elif lost.restart and self._draining_until is None:
             self._dispatcher.restarting(slot)
             self._backend.start(self._slots[slot], self._plan.opencl.get(slot))
+
+    def _fail_stranded(self) -> None:
+        """Trials that are to be run again, and that no slot is left for."""
+        for retry in self._dispatcher.stranded(self._book.kinds):
+            self._fail(retry, next(iter(self._slots)), "worker_lost", f"no {retry.kind} slot is left to run it again")
 
     # What others say.
 
@@ -284,7 +301,12 @@ class Scheduler:
                 self._book.refuse_dataset(outcome.dataset, outcome.reason)
             else:
                 for retry in self._book.add_dataset(outcome):
-                    self._dispatcher.add_retry(retry)
+                    if retry.attempt > MAX_ATTEMPTS or retry.faults >= MAX_FAULTS:
+                        self._fail(retry, next(iter(self._slots)), "worker_lost",
+                                   f"it was under way at {retry.attempt - 1} ends of workers and schedulers")
+                    else:
+                        self._dispatcher.add_retry(retry)
+                self._fail_stranded()
 
     def _hear_recorder(self) -> None:
         while self.recorder.connection.poll(0):
@@ -312,7 +334,7 @@ class Scheduler:
         if not count:
             return
         if self._draining_until is not None or count > 1:
-            self._ending = "stopped at once"
+            self._ending = AT_ONCE
             return
         self._draining_until = time.monotonic() + DRAIN_S
         self._events.notice(f"stopping: running trials have {DRAIN_S:.0f} s to finish; once more stops at once")
@@ -333,17 +355,20 @@ class Scheduler:
             self._backend.kill(slot, f"out of memory: held {held:.0f} MiB, the slot may hold "
                                      f"{self._slots[slot].memory_mb:.0f} MiB")
         self._finish_datasets()
-        self.write_status("stopping" if self._draining_until is not None else "running")
+        try:
+            self.write_status("stopping" if self._draining_until is not None else "running")
+        except OSError as error:
+            # Viewers see an old state; the run itself does not need the file.
+            if not self._status_failed:
+                self._events.notice(f"status.json cannot be written: {error}")
+            self._status_failed = True
 
     def _finish_datasets(self) -> None:
         active = {lease.dataset for lease in self._dispatcher.under_way}
         active |= {retry.dataset for retry in self._dispatcher.retries}
         for name, ledger in self._book.ledgers.items():
             if name not in active:
-                self._book.finish_dataset(ledger, self._open_kinds())
-
-    def _open_kinds(self) -> set[str]:
-        return {state.kind for state in self._dispatcher.slots.values() if state.phase != "closed"}
+                self._book.finish_dataset(ledger, self._dispatcher.open_kinds)
 
     def write_status(self, state: str) -> None:
         """Put the present state where viewers look."""

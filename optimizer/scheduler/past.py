@@ -48,6 +48,10 @@ class Past:
     spaces: dict[str, SearchSpace] = field(default_factory=dict)
     #: Slot-seconds of jobs that were lost, by dataset, family and kind of slot.
     lost_s: dict[tuple[str, str, str], float] = field(default_factory=lambda: defaultdict(float))
+    #: Jobs that the journal saw start and not end: trial to slot and time.
+    open_jobs: dict[str, tuple[str, float]] = field(default_factory=dict)
+    #: Time of the latest event.
+    last_t: float = 0.0
     #: Trials whose fold models were kept at first and then dropped.
     models_dropped: set[str] = field(default_factory=set)
 
@@ -57,9 +61,27 @@ def read_past(path: Path) -> Past:
     past = Past()
     for record in journal.read(path):
         _replay(past, record)
+    _charge_open_jobs(past)
     for trial in past.told:
         past.asked.pop(trial, None)
     return past
+
+
+def _charge_open_jobs(past: Past) -> None:
+    """Jobs that ended with their scheduler have used their slots all the same, up to the last that was heard."""
+    for trial, (slot, started) in past.open_jobs.items():
+        _charge(past, trial, slot, max(0.0, past.last_t - started))
+    past.open_jobs.clear()
+
+
+def _charge(past: Past, trial: str, slot: str, seconds: float) -> None:
+    dataset, family, _ = split_trial_id(trial)
+    past.lost_s[dataset, family, kind_of(slot)] += seconds
+
+
+def kind_of(slot: str) -> str:
+    """The kind of a slot, by its name: a run may be resumed on another machine, where the slot is no more."""
+    return "gpu" if slot.startswith("gpu") else "cpu"
 
 
 def major_changes(past: Past, now: Mapping[str, str]) -> list[str]:
@@ -74,7 +96,10 @@ def major_changes(past: Past, now: Mapping[str, str]) -> list[str]:
 
 def _replay(past: Past, record: dict[str, Any]) -> None:
     event = record["event"]
+    if event in ("job_lost", "trial_told"):
+        past.open_jobs.pop(record["trial"], None)
     if event == "run_started":
+        _charge_open_jobs(past)
         past.incarnation += 1
         past.first_started = past.first_started or record["t"]
     elif event == "dataset_ready":
@@ -87,17 +112,18 @@ def _replay(past: Past, record: dict[str, Any]) -> None:
     elif event == "job_started" and record["trial"] in past.asked:
         asked = past.asked[record["trial"]]
         asked.attempts = record["attempt"]
-        asked.kind = "gpu" if record["slot"].startswith("gpu") else "cpu"
+        asked.kind = kind_of(record["slot"])
+        past.open_jobs[record["trial"]] = (record["slot"], record["t"])
     elif event == "job_lost":
         if record["trial"] in past.asked:
             past.asked[record["trial"]].faults += record["blame"]
-        dataset, family, _ = split_trial_id(record["trial"])
-        past.lost_s[dataset, family, "gpu" if record["slot"].startswith("gpu") else "cpu"] += record["seconds"]
+        _charge(past, record["trial"], record["slot"], record["seconds"])
     elif event == "trial_told":
         remember_number(past, record["trial"])
         past.told[record["trial"]] = msgspec.convert(record, TrialRecord)
     elif event == "models_dropped":
         past.models_dropped.add(record["trial"])
+    past.last_t = record["t"]
 
 
 def remember_number(past: Past, trial: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ class DatasetReady:
     prepared: Prepared
     #: By family.
     spaces: Mapping[str, SpaceDescription]
+    #: Families that could not describe their space here, and why.
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +135,8 @@ class Preparation:
         self._describer = self._described = None
         try:
             answers = msgspec.json.decode(self._description)
-            return [DatasetReady(prepared=prepared, spaces=narrowed_spaces(answers, self._families))]
+            spaces, refused = narrowed_spaces(answers, self._families)
+            return [DatasetReady(prepared=prepared, spaces=spaces, refused=refused)]
         except (msgspec.DecodeError, msgspec.ValidationError):
             return [DatasetRefused(dataset=prepared.dataset, reason=_CRASHED.format(code=code))]
         except UserError as error:
@@ -142,24 +145,25 @@ class Preparation:
 
 def narrowed_spaces(
     answers: Sequence[Mapping[str, Any]], families: Sequence[FamilyChoice],
-) -> dict[str, SpaceDescription]:
-    """The described spaces with the person's narrowing applied.
+) -> tuple[dict[str, SpaceDescription], dict[str, str]]:
+    """The described spaces with the person's narrowing applied, and the families that could not describe theirs.
 
     A narrowing of a parameter that a family has on other tables but not on this one is left aside; whether a name is
     known at all was checked before the start.
     """
     overrides = {f.name: f.space for f in families}
-    spaces = {}
+    spaces, refused = {}, {}
     for answer in answers:
-        if "error" in answer:
-            raise UserError(f"{answer['family']}: {answer['error']}")
         family = answer["family"]
+        if "error" in answer:
+            refused[family] = str(answer["error"])
+            continue
         described = msgspec.convert({"space": answer["space"], "starts": answer["starts"]}, SpaceDescription)
         known = {p.name for p in described.space.parameters} | set(described.space.fixed)
         space = described.space.narrowed(family, {k: v for k, v in overrides[family].items() if k in known})
         starts = tuple(start for s in described.starts if (start := space.restricted(s)) and space.contains(start))
         spaces[family] = SpaceDescription(space=space, starts=starts)
-    return spaces
+    return spaces, refused
 
 
 def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[tuple[tuple[str, ...], str]]:

@@ -38,8 +38,8 @@ class Signals:
 
     def close(self) -> None:
         """Put back what was there before."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        while self._before:
+            signal.signal(*self._before.popitem())
         self._reader.close()
         self._writer.close()
 

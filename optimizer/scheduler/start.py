@@ -23,7 +23,7 @@ from optimizer.scheduler.book import Book
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.folder import make_folder
 from optimizer.scheduler.lock import RunLock
-from optimizer.scheduler.loop import FINISHED, Plan, Scheduler
+from optimizer.scheduler.loop import AT_ONCE, FINISHED, Plan, Scheduler
 from optimizer.scheduler.monitor import Monitor
 from optimizer.scheduler.past import Past, read_past, remember_number
 from optimizer.scheduler.preparation import Preparation
@@ -33,6 +33,7 @@ from optimizer.study.recorder import Reconciled, Recorder, RecorderTrouble, Reco
 
 #: Seconds that the recorder may take at the end for what it has not written yet.
 _FLUSH_S = 120.0
+_HURRIED_FLUSH_S = 5.0
 #: Seconds that an OpenCL probe may take; the first on a machine compiles for half a minute.
 _PROBE_S = 180.0
 
@@ -152,7 +153,7 @@ def _output(child: Child, timeout_s: float) -> bytes:
 
 def run(
     study: Study, *, backend: str = "local", narrate: Callable[[Record], str | None],
-    listeners: Sequence[Callable[[Record], None]] = (),
+    listeners: Sequence[Callable[[Record], None]] = (), closing: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Carry a study out, from where its run folder stands to the end of its budgets.
 
@@ -160,6 +161,7 @@ def run(
         backend: name in `optimizer.backends`.
         narrate: the line of an event for the run's log, or ``None``.
         listeners: told of every event after it is in the journal; they must not wait for anything.
+        closing: called at the end, while the run's folder is still ours.
 
     Raises:
         UserError: the study cannot be run as it is; nothing was started.
@@ -170,7 +172,10 @@ def run(
     try:
         return _run_locked(study, backend, folder, narrate, listeners)
     finally:
-        lock.release()
+        try:
+            closing()
+        finally:
+            lock.release()
 
 
 def _run_locked(
@@ -179,11 +184,12 @@ def _run_locked(
 ) -> Outcome:
     machine = survey(study, os.environ, folder / "logs" / "preparation.log")
     recorder = Recorder(folder)
-    signals = Signals()
     journal = Journal(folder / "journal.jsonl", time.time)
+    signals = None
     try:
         past = read_past(journal.path)
         _reconcile(recorder, journal, past)
+        signals = Signals()
         started = time.time()
         first_started = past.first_started or started
         events = EventLog(journal, folder / "logs" / "run.log", narrate, listeners)
@@ -211,7 +217,10 @@ def _run_locked(
             recorder = scheduler.recorder
         state = "finished" if reason == FINISHED else "stopped"
         events.emit("run_ended", durable=True, state=state, reason=reason)
-        if not recorder.finish(_FLUSH_S):
+        scheduler.write_status(state)
+        # From here on a signal ends us as it ends any program: whatever is not in optuna.db yet is in the journal.
+        signals.close()
+        if not recorder.finish(_HURRIED_FLUSH_S if reason == AT_ONCE else _FLUSH_S):
             events.notice("optuna.db lacks the latest trials; the next start adds them from the journal")
         scheduler.write_status(state)
         return Outcome(state=state, reason=reason, folder=folder)
@@ -220,7 +229,8 @@ def _run_locked(
         raise
     finally:
         journal.close()
-        signals.close()
+        if signals is not None:
+            signals.close()
 
 
 def study_snapshot(study: Study, machine: Machine, past: Past) -> Record:

@@ -26,6 +26,8 @@ from optimizer.records import TrialRecord, split_trial_id
 from optimizer.search_space import SearchSpace
 from optimizer.study.database import Database, StudyKey
 
+#: Trials that are on their way to the process at once; the others wait here, so that sending never waits.
+_AT_ONCE = 16
 #: Seconds between two tries to write to a database that cannot be written.
 _RETRY_S = 2.0
 
@@ -74,12 +76,16 @@ class Recorder:
         self.connection, theirs = Pipe(duplex=True)
         with (folder / "logs" / "recorder.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "optimizer.study.recorder", str(folder), str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-P", "-m", "optimizer.study.recorder", str(folder), str(theirs.fileno()),
+                 str(os.getpid())],
                 pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )
         theirs.close()
         self.pid = self._process.pid
-        self._pending: set[str] = set()
+        #: Told trials that are not in the database yet, those on their way first.
+        self._pending: dict[str, AddTrial] = {}
+        self._on_their_way = 0
+        self._reconciled = False
 
     @property
     def lag(self) -> int:
@@ -88,9 +94,8 @@ class Recorder:
 
     def add(self, record: TrialRecord, key: StudyKey) -> None:
         """Have a told trial added."""
-        self._pending.add(record.trial)
-        with contextlib.suppress(OSError):  # gone: `receive` says so, and the next one reads the journal
-            self.connection.send_bytes(msgspec.json.encode(AddTrial(record=record, key=key)))
+        self._pending[record.trial] = AddTrial(record=record, key=key)
+        self._send()
 
     def receive(self) -> Reply | None:
         """The next reply, waited for; ``None`` when the process is gone."""
@@ -99,18 +104,32 @@ class Recorder:
         except (EOFError, OSError):
             return None
         if isinstance(reply, Added):
-            self._pending.discard(reply.trial)
+            self._pending.pop(reply.trial, None)
+            self._on_their_way -= 1
+            self._send()
+        elif isinstance(reply, Reconciled):
+            self._reconciled = True
+            self._send()
         return reply
+
+    def _send(self) -> None:
+        """Send on, as long as the process keeps up: a slow database must never hold up who tells it."""
+        if not self._reconciled:
+            return
+        for message in list(self._pending.values())[self._on_their_way : _AT_ONCE]:
+            with contextlib.suppress(OSError):  # gone: `receive` says so, and the next one reads the journal
+                self.connection.send_bytes(msgspec.json.encode(message))
+            self._on_their_way += 1
 
     def finish(self, timeout_s: float) -> bool:
         """Wait until everything is written, then end the process; whether all was written in time."""
         until = time.monotonic() + timeout_s
-        while self._pending and self.connection.poll(max(0.0, until - time.monotonic())):
+        while (self._pending or not self._reconciled) and self.connection.poll(max(0.0, until - time.monotonic())):
             if self.receive() is None:
                 break
         self.connection.close()
         try:
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=min(10.0, timeout_s))
         except subprocess.TimeoutExpired:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
@@ -119,7 +138,9 @@ class Recorder:
     def restarted(self) -> Recorder:
         """A new process in place of one that is gone; it finds in the journal what is still to be added."""
         self.kill()
-        return Recorder(self._folder)
+        successor = Recorder(self._folder)
+        successor._pending = self._pending  # those that it finds in the journal are answered all the same
+        return successor
 
     def kill(self) -> None:
         """End the process at once; what it has not written, the next start adds from the journal."""
@@ -151,7 +172,10 @@ def reconcile(database: Database, journal_path: Path) -> tuple[list[TrialRecord]
         if one.trial in database.known or one.space not in spaces or dataset not in directions:
             continue
         key = StudyKey(dataset=dataset, family=family, direction=directions[dataset], space=spaces[one.space])
-        added += database.add(one, key)
+        try:
+            added += database.add(one, key)
+        except ValueError:
+            continue  # as when it was told: Optuna will never take it, and the journal has it
     return [r for r in database.records() if r.trial not in told], added
 
 
@@ -185,6 +209,10 @@ def main() -> None:
             except StorageFault as fault:
                 reply(RecorderTrouble(reason=str(fault)))
                 time.sleep(_RETRY_S)
+            except ValueError as error:
+                # Optuna will never take this one; the others must not wait behind it.
+                reply(RecorderTrouble(reason=f"{message.record.trial} is left out of optuna.db: {error}"))
+                break
         reply(Added(trial=message.record.trial))
     database.close()
 

@@ -7,6 +7,7 @@ asking grows from 9 ms at 100 trials to 200 ms at 10,000.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import optuna
 from optuna.trial import TrialState
 
 from optimizer.records import TrialRecord
-from optimizer.search_space import SearchSpace
+from optimizer.search_space import Categorical, SearchSpace
 from optimizer.strategies.base import DecidedTrial, Sampler, running_means
 from optimizer.study.frozen import distributions, frozen_trial, suggest
 
@@ -45,6 +46,8 @@ class Searcher:
         self._starts = [dict(s) for s in starts if self._points is None]
         self._told: list[TrialRecord] = []
         self._seen: set[bytes] = set()
+        #: Points of the space; ``None`` before it was counted.
+        self._size: float | None = None
         #: Trials that run, by our id.
         self._running: dict[str, optuna.Trial] = {}
         self._rebuilt = 0
@@ -73,6 +76,8 @@ class Searcher:
             if point is None:
                 return None
             self._add_running(trial, point)
+        elif self._is_exhausted():
+            return None
         else:
             while self._starts:
                 start = self.space.restricted(self._starts.pop(0))
@@ -114,6 +119,14 @@ class Searcher:
         """What a pruner may learn from."""
         return [DecidedTrial(complete=r.state == "complete", running_means=running_means(r.fold_scores))
                 for r in self._told if r.state != "failed"]
+
+    def _is_exhausted(self) -> bool:
+        """Whether a space without any range has no point left that was not asked."""
+        if self._size is None:
+            ranges = any(not isinstance(p.domain, Categorical) and p.domain.low < p.domain.high
+                         for p in self.space.parameters)
+            self._size = math.inf if ranges else self.space.grid_size()
+        return len(self._seen) >= self._size
 
     def _sampled(self, trial: str) -> dict[str, Any]:
         for _ in range(RETRIES):

@@ -221,7 +221,8 @@ class Publisher:
         logs.mkdir(parents=True, exist_ok=True)
         with theirs, (logs / "publisher.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "optimizer.views.publisher", str(self._folder), "--fd", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "optimizer.views.publisher", str(self._folder),
+                 "--fd", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 # A session of its own: Ctrl-C is the parent's business. One thread: it computes next to nothing.
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},

@@ -201,6 +201,42 @@ def test_deaths_in_a_row_close_the_slot() -> None:
     assert not dispatcher.wanting(0.0, 1.0)
 
 
+def test_a_family_that_kills_its_workers_closes_no_slot() -> None:
+    """Those deaths are the trials' faults, and a trial's faults have a bound of their own."""
+    dispatcher = a_dispatcher(most_deaths=2)
+
+    for number in range(5):
+        started(dispatcher, trial=number)
+        assert not dispatcher.lost("cpu0").closed
+        dispatcher.restarting("cpu0")
+        dispatcher.ready("cpu0")
+
+
+def test_a_slot_that_was_closed_is_not_started_again() -> None:
+    dispatcher = a_dispatcher("gpu0", "cpu0")
+    dispatcher.turn_into_cpu_slot("gpu0", closed=True)
+
+    lost = dispatcher.lost("gpu0")
+
+    assert not lost.restart
+    assert not lost.closed
+    assert dispatcher.open_kinds == {"cpu"}
+
+
+@pytest.mark.parametrize(("kinds", "kind", "stranded"), [
+    (frozenset({"gpu", "cpu"}), "cpu", 0), (frozenset({"gpu"}), None, 1)])
+def test_what_no_slot_can_run_again_moves_or_is_given_up(
+    kinds: frozenset[str], kind: str | None, stranded: int,
+) -> None:
+    dispatcher = a_dispatcher("gpu0", "cpu0", most_deaths=1)
+    started(dispatcher, slot="gpu0")
+    dispatcher.lost("gpu0")
+    dispatcher.lost("gpu0")
+
+    assert len(dispatcher.stranded({"tree": kinds})) == stranded
+    assert [r.kind for r in dispatcher.retries] == [kind] * (1 - stranded)
+
+
 def test_a_finished_job_between_two_deaths_keeps_the_slot_open() -> None:
     dispatcher = a_dispatcher(most_deaths=2)
 

@@ -142,7 +142,7 @@ def answer(family: str = "tree", **fields: Any) -> dict[str, Any]:
 
 
 def test_a_parameter_that_a_table_does_not_have_is_left_aside_there() -> None:
-    spaces = narrowed_spaces([answer()], [FamilyChoice(name="tree", space={"depth": 4, "max_categories": 8})])
+    spaces, _ = narrowed_spaces([answer()], [FamilyChoice(name="tree", space={"depth": 4, "max_categories": 8})])
 
     assert spaces["tree"].space == SPACE.narrowed("tree", {"depth": 4})
 
@@ -151,15 +151,18 @@ def test_starts_lose_what_was_fixed_and_those_outside_are_dropped() -> None:
     inside = {"rate": 0.1, "depth": 3, "bootstrap": "no"}
     starts = [inside, {**inside, "rate": 0.9}]
 
-    spaces = narrowed_spaces([answer(starts=starts)],
-                             [FamilyChoice(name="tree", space={"depth": 4, "rate": {"high": 0.5}})])
+    spaces, _ = narrowed_spaces([answer(starts=starts)],
+                                [FamilyChoice(name="tree", space={"depth": 4, "rate": {"high": 0.5}})])
 
     assert spaces["tree"].starts == ({"rate": 0.1, "bootstrap": "no"},)
 
 
-def test_a_family_that_cannot_describe_itself_is_named() -> None:
-    with pytest.raises(UserError, match="tree: ValueError: no"):
-        narrowed_spaces([{"family": "tree", "error": "ValueError: no"}], [FamilyChoice(name="tree")])
+def test_a_family_that_cannot_describe_itself_is_named_and_the_others_go_on() -> None:
+    spaces, refused = narrowed_spaces([{"family": "tree", "error": "ValueError: no"}, answer("forest")],
+                                      [FamilyChoice(name="tree"), FamilyChoice(name="forest")])
+
+    assert refused == {"tree": "ValueError: no"}
+    assert set(spaces) == {"forest"}
 
 
 def test_mistakes_in_the_narrowing_are_found_before_any_table_is_read(folder: Path) -> None:
