@@ -13,8 +13,9 @@ import click
 
 from optimizer import __version__
 from optimizer.cli.groups import SuggestingGroup
-from optimizer.errors import UserError
+from optimizer.errors import OptimizerError, UserError
 
+EXIT_BROKEN = 1
 EXIT_MENDABLE = 2
 
 
@@ -38,9 +39,9 @@ def main() -> NoReturn:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = 3
-    except UserError as error:
+    except OptimizerError as error:
         click.echo(f"error: {error}", err=True)
-        code = EXIT_MENDABLE
+        code = EXIT_MENDABLE if isinstance(error, UserError) else EXIT_BROKEN
     except BrokenPipeError:
         # Whoever read our output has left; a second flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

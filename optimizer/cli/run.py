@@ -18,7 +18,8 @@ import click
 
 from optimizer import __version__
 from optimizer.cli import cli
-from optimizer.errors import RunFolderError, UserError
+from optimizer.config.init import study_file_for
+from optimizer.errors import RunFolderError, UserError, did_you_mean
 from optimizer.journal import read
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def run(study: str, *, time_: str | None, trials: int | None, deadline: str | No
     click.echo(f"optimizer {__version__}: reading {study}")
     from optimizer.config.load import Overrides
 
-    given = {"target": target, "metric": metric}
-    path = _study_path(study, given)
+    path = _study_path(study, {"target": target, "metric": metric},
+                       None if time_ is None or time_.startswith("+") else time_)
     overrides = Overrides(time=time_, time_before=_time_before(path.with_suffix("")), trials=trials,
                           deadline=deadline, seed=seed,
                           families=tuple(f.strip() for f in families.split(",")) if families else None)
@@ -62,15 +63,17 @@ def run(study: str, *, time_: str | None, trials: int | None, deadline: str | No
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--train", help="The training table, where the folder does not tell it.")
 @click.option("--target", help="The column to predict.")
 @click.option("--metric", help="What to optimise.")
 @click.option("--id", "id_", help="The column that names the rows.")
 @click.option("--task", type=click.Choice(["binary", "multiclass", "regression"]), help="What kind of target it is.")
 @click.option("--time", "time_", metavar="1h", help="Time per dataset.")
-def init(folder: Path, target: str | None, metric: str | None, id_: str | None, task: str | None,
+def init(folder: Path, train: str | None, target: str | None, metric: str | None, id_: str | None, task: str | None,
          time_: str | None) -> None:
     """Look at a folder of tables and write studies/<folder>.toml, with what was inferred and why."""
-    path = _init(folder, {"target": target, "metric": metric, "id": id_, "task": task, "time_per_dataset": time_})
+    path = _init(folder, {"train": train, "target": target, "metric": metric, "id": id_, "task": task,
+                          "time_per_dataset": time_})
     click.echo(f"wrote {path}\nread it, then: optimizer run {path}")
 
 
@@ -97,25 +100,30 @@ def stop(run: str) -> None:
     click.echo(f"stopped; resume with: optimizer run {folder}.toml")
 
 
-def _study_path(study: str, given: dict[str, str | None]) -> Path:
+def _study_path(study: str, given: dict[str, str | None], time_: str | None) -> Path:
+    """The study file that is meant by a file, a name, a run's folder or a folder of tables."""
     path = Path(study)
-    if not path.is_dir():
-        if path.suffix != ".toml" and not path.exists() and (named := Path("studies") / f"{study}.toml").is_file():
-            return named
-        if any(given.values()):
-            raise UserError("--target and --metric are for a folder; a study file says them itself")
-        return path
-    if path.with_name(f"{path.name}.toml").is_file():
-        return path.with_name(f"{path.name}.toml")  # a run's own folder
-    from optimizer.config.init import study_file_for
-
-    existing = study_file_for(path, Path("studies"))
-    if existing.is_file():
+    if path.is_dir():
+        own = path.resolve().parent / f"{path.resolve().name}.toml"
+        existing = own if own.is_file() else study_file_for(path, Path("studies"))
+        if not existing.is_file():
+            written = _init(path, {**given, "time_per_dataset": time_})
+            click.echo(f"wrote {written}")
+            return written
         click.echo(f"{existing} is there already and is used as it is")
-        return existing
-    written = _init(path, given)
-    click.echo(f"wrote {written}")
-    return written
+        path = existing
+    elif path.suffix != ".toml":
+        named = Path("studies") / f"{path.name}.toml"
+        if path.is_file():
+            raise UserError(f"{path} is a table; run the folder that it is in: a folder with one table alone is a "
+                            "dataset, as is one with train.csv")
+        if not named.is_file():
+            known = [p.stem for p in Path("studies").glob("*.toml")] + [p.name for p in Path().iterdir() if p.is_dir()]
+            raise UserError(f"there is no file or folder {study}; {did_you_mean(path.name, known)}")
+        path = named
+    if any(given.values()):
+        raise UserError(f"--target and --metric are for a new folder; {path} is there, write them into it")
+    return path
 
 
 def _time_before(folder: Path) -> float:
@@ -226,6 +234,10 @@ def _say_how_it_ended(outcome: Outcome, path: Path) -> None:
     refused = {name: d.failed for name, d in view.datasets.items() if d.failed}
     if outcome.reason == "no dataset could be used":
         raise UserError("\n".join(f"{name} could not be used: {reason}" for name, reason in refused.items()))
+    if not any(view.counts().get(state) for state in ("complete", "pruned")):
+        failed = next((t.reason for t in reversed(view.trials()) if t.state == "failed"), "")
+        if failed:
+            raise UserError(f"every trial failed, the last with: {failed}; see {outcome.folder}/logs/run.log")
     click.echo(report.as_text(report.summarize(view), max(80, shutil.get_terminal_size((200, 40)).columns)))
     for name, reason in refused.items():
         click.echo(f"{name} could not be used: {reason}", err=True)

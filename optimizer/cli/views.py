@@ -107,7 +107,11 @@ def predict(run: str, table: Path, *, model: str | None, dataset: str | None, ou
     view = RunView.open(folder)
     record = view.model(model, dataset)
     prediction = predict_table(Store(folder), record.trial, table)
-    path = out or table.with_name(f"predictions-{record.trial.replace('/', '-')}.csv")
+    path = out or table.with_name(f"{table.name.split('.')[0]}-by-{record.trial.replace('/', '-')}.csv")
+    if path.resolve() == table.resolve():
+        raise UserError(f"--out {path} is the table itself; name another file")
+    if not path.parent.is_dir():
+        raise UserError(f"--out: there is no folder {path.parent}")
     write_new_predictions(folder, record, prediction.stored, prediction.ids, path)
     click.echo(f"{path}: {len(prediction.stored):,} rows predicted by {record.trial}")
 

@@ -61,12 +61,15 @@ def init_study(folder: Path, directory: Path, given: Mapping[str, Any]) -> Path:
         raise _exists(path)
     fields = {key: value for key, value in given.items() if key != "time_per_dataset"}
     text = study_text(folder, inspect_folder(folder, **fields), path, given.get("time_per_dataset") or "1h")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
         raise _exists(path) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}); change to a folder where you may write"
+                        ) from error
     return path
 
 

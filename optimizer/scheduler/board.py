@@ -97,7 +97,9 @@ def slot_lines(
 
 def recent_line(record: TrialRecord, was_best: bool) -> RecentTrial:
     """A decided trial's line."""
-    return RecentTrial(trial=record.trial, state=record.state, score=record.score, seconds=record.seconds,
+    # The mean over a part of the folds, which may be the easier ones, would look like a score.
+    score = record.score if record.state == "complete" else None
+    return RecentTrial(trial=record.trial, state=record.state, score=score, seconds=record.seconds,
                        at=record.at, was_best=was_best, reason=record.reason)
 
 

@@ -99,6 +99,12 @@ class Book:
         self._searches: dict[tuple[str, str], Search] = {}
         self._under_way: dict[str, UnderWay] = {}
 
+    @property
+    def told(self) -> int:
+        """Trials told over all starts of the run."""
+        return sum(f.complete + f.pruned + f.failed for ledger in self.ledgers.values()
+                   for f in ledger.families.values())
+
     # Datasets.
 
     def add_dataset(self, ready: DatasetReady) -> list[Retry]:
@@ -157,8 +163,9 @@ class Book:
             not first_round and not any(use.has_room_for(f) for f in open_families))
         if not ledger.finished and (used_up or exhausted or not reachable):
             ledger.finished = True
-            reason = "budget used" if used_up else "no family is left" if exhausted else "no slot is left"
+            reason = "no family is left" if exhausted else "budget used" if used_up else "no slot is left"
             self._events.emit("dataset_finished", dataset=ledger.prepared.dataset, used_s=round(use.used_s, 1),
+                              trials=sum(f.complete + f.pruned + f.failed for f in ledger.families.values()),
                               reason=reason)
 
     def uses(self, leases: Iterable[Lease], retries: Iterable[Retry], slots: Mapping[str, Slot],
@@ -289,9 +296,11 @@ class Book:
         if trials is None:
             return
         ledger.projected = True
+        if ledger.decided > len(ledger.families):
+            return  # resumed: it was said at the first start
         megabytes = trials * _trial_bytes(ledger.prepared) / 1e6
-        self._events.notice(f"{ledger.prepared.dataset}: about {trials:,.0f} trials by its budget, with up to "
-                            f"{megabytes:,.0f} MB of predictions")
+        self._events.notice(f"{ledger.prepared.dataset}: by its budget about {max(trials, 1.0):,.0f} trials, with up "
+                            f"to {max(megabytes, 0.1):,.1f} MB of predictions")
 
     # Families and their searches.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from pathlib import Path
 
@@ -17,6 +19,8 @@ def make_folder(folder: Path) -> None:
     try:
         for name in _FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
+            if not os.access(folder / name, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "may not be written to")
     except OSError as error:
         raise RunFolderError(f"{folder} cannot be made: {error.strerror}; choose another place for the study file, "
                              "or make the folder writable") from error

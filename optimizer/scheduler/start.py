@@ -28,6 +28,7 @@ from optimizer.scheduler.monitor import Monitor
 from optimizer.scheduler.past import Past, read_past, remember_number
 from optimizer.scheduler.preparation import Preparation
 from optimizer.scheduler.signals import Signals
+from optimizer.status import DatasetStatus, Status, write_status
 from optimizer.store import Store
 from optimizer.study.recorder import Reconciled, Recorder, RecorderTrouble, Recovered
 
@@ -182,6 +183,7 @@ def _run_locked(
     study: Study, backend: str, folder: Path, narrate: Callable[[Record], str | None],
     listeners: Sequence[Callable[[Record], None]],
 ) -> Outcome:
+    _write_first_status(study, folder)
     machine = survey(study, os.environ, folder / "logs" / "preparation.log")
     recorder = Recorder(folder)
     journal = Journal(folder / "journal.jsonl", time.time)
@@ -216,7 +218,7 @@ def _run_locked(
             scheduler.close()
             recorder = scheduler.recorder
         state = "finished" if reason == FINISHED else "stopped"
-        events.emit("run_ended", durable=True, state=state, reason=reason)
+        events.emit("run_ended", durable=True, state=state, reason=reason, trials=book.told)
         scheduler.write_status(state)
         # From here on a signal ends us as it ends any program: whatever is not in optuna.db yet is in the journal.
         signals.close()
@@ -231,6 +233,15 @@ def _run_locked(
         journal.close()
         if signals is not None:
             signals.close()
+
+
+def _write_first_status(study: Study, folder: Path) -> None:
+    """What viewers see until the loop runs, in place of what an earlier start has left."""
+    now = time.time()
+    write_status(folder / "status.json", Status(
+        run=study.name, state="preparing", pid=os.getpid(), version=__version__, at=now, first_started=now, started=now,
+        machine=Monitor(None).machine(0), datasets=tuple(DatasetStatus(name=p.name, state="waiting")
+                                                         for p in study.datasets)))
 
 
 def study_snapshot(study: Study, machine: Machine, past: Past) -> Record:

@@ -82,9 +82,10 @@ class Narrator:
                 return f"family {get('family')} moved: {get('reason')}"
             case "dataset_finished":
                 return (f"dataset {get('dataset')} finished after "
-                        f"{formats.count(self._told.get(str(get('dataset')), 0), 'trial')}: {get('reason')}")
+                        f"{formats.count(get('trials', self._told.get(str(get('dataset')), 0)), 'trial')}: "
+                        f"{get('reason')}")
             case "run_ended":
-                total = formats.count(sum(self._told.values()), "trial")
+                total = formats.count(get("trials", sum(self._told.values())), "trial")
                 reason = f": {get('reason')}" if get("reason") not in (None, "", get("state")) else ""
                 return f"run {get('state')} with {total}{reason}"
         return None

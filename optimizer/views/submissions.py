@@ -201,7 +201,7 @@ def write_new_predictions(
 
     folder = Store(run).table_folder(record.table)
     meta = read_meta(folder)
-    shape = meta.submission or _plainest_shape(meta)
+    shape = meta.submission or _plainest_shape(meta, record.metric)
     if ids is None and shape.id_column is not None:
         shape, ids = msgspec.structs.replace(shape, id_column=_ROW), range(len(stored))
     written = None if ids is None else [str(i) for i in ids]
@@ -212,11 +212,17 @@ def write_new_predictions(
     write_csv(path, submission_rows(stored, meta, shape, written))
 
 
-def _plainest_shape(meta: TableMeta) -> SubmissionShape:
+def _plainest_shape(meta: TableMeta, metric: str) -> SubmissionShape:
+    """What the metric judges: values, labels or probabilities."""
     from optimizer.datasets.table import SubmissionShape
+    from optimizer.metrics import get_metric
 
-    kind = "values" if meta.task == "regression" else "labels"
-    return SubmissionShape(kind=kind, id_column="id", columns=(meta.target,))
+    kind = get_metric(metric).needs
+    if kind == "probabilities" and meta.task == "multiclass":
+        return SubmissionShape(kind=kind, id_column="id", columns=meta.classes,
+                               class_of_column=tuple(range(len(meta.classes))))
+    return SubmissionShape(kind="probability" if kind == "probabilities" else kind, id_column="id",
+                           columns=(meta.target,))
 
 
 def export(run: Path, *, top: int, dataset: str | None = None) -> list[Path]:

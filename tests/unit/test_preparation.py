@@ -13,7 +13,6 @@ from stubs.makers import SPACE, a_summary
 
 from optimizer.config.resolved import FamilyChoice
 from optimizer.datasets.problem import Problem
-from optimizer.errors import UserError
 from optimizer.models import load_family
 from optimizer.process import start_time
 from optimizer.scheduler.preparation import (
