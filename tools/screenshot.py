@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +15,12 @@ from rich.console import Console
 from optimizer.status import read_status
 from optimizer.views.results import find_run
 from optimizer.views.screen import render
+
+
+def without_remote_fonts(picture: str) -> str:
+    """The picture with the fonts that are at hand: looking at a page of ours must not call other hosts."""
+    return re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL).replace(
+        "Fira Code, monospace", "DejaVu Sans Mono, Menlo, Consolas, monospace")
 
 
 def main() -> None:
@@ -31,7 +38,8 @@ def main() -> None:
     console.print(render(status, width=width, height=height, now=status.at), no_wrap=True, overflow="ignore")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     # The identifier is fixed: rich would make it of the content, and every new picture would differ everywhere.
-    console.save_svg(str(options.out), title=f"optimizer run {status.run}", unique_id="dashboard")
+    picture = console.export_svg(title=f"optimizer run {status.run}", unique_id="dashboard")
+    options.out.write_text(without_remote_fonts(picture), encoding="utf-8")
     print(options.out)
 
 
