@@ -451,7 +451,7 @@ def test_a_worker_that_sends_garbage_is_lost_and_the_other_works_on(
     bench.start("cpu1", cores=CORES[-1:])
     after = "sys.exit(3)" if what == "half a frame" else "time.sleep(600)"
     as_worker(f"#!{sys.executable}\nimport json, os, struct, sys, time\n"
-              f'os.write(json.loads(sys.argv[3])["descriptor"], {data})\n{after}\n')
+              f'os.write(json.loads(sys.argv[-1])["descriptor"], {data})\n{after}\n')
     bench.backend.start(Slot(name="cpu0", cores=CORES[:1], threads=1))
     pid = bench.backend.pid("cpu0")
 
