@@ -14,7 +14,7 @@ import msgspec
 
 from optimizer.budgets import DatasetUse
 from optimizer.config.resolved import Study
-from optimizer.datasets.problem import Prepared, differences
+from optimizer.datasets.problem import Prepared
 from optimizer.dispatch import Lease, Retry
 from optimizer.errors import StorageFault
 from optimizer.messages import CrossValidation, JobFinished
@@ -23,7 +23,7 @@ from optimizer.records import TrialRecord, trial_id
 from optimizer.resources import Slot
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.ledger import DatasetLedger, FamilyLedger
-from optimizer.scheduler.past import Past, kind_of
+from optimizer.scheduler.past import Past, changes_since, kind_of
 from optimizer.scheduler.preparation import DatasetReady
 from optimizer.store import Store, predictions_size
 from optimizer.strategies import load_pruner, load_sampler
@@ -404,18 +404,3 @@ def _trial_bytes(prepared: Prepared) -> int:
     """Bytes that the predictions of one complete trial take."""
     return predictions_size(task=prepared.task, classes=len(prepared.classes), rows=prepared.rows,
                             test_rows=prepared.test_rows, repeats=prepared.repeats)
-
-
-def changes_since(before: Mapping[str, Any] | None, now: Prepared) -> str:
-    """Why a dataset cannot go on with what it has, or nothing where it can."""
-    if before is None:
-        return ""
-    changed = list(differences(before.get("parts", {}), now.parts))
-    for key in ("metric", "task", "target", "folds", "repeats", "seed"):
-        was, is_now = before.get(key), getattr(now, key)
-        if was != is_now and not any(c.startswith(f"{key}:") for c in changed):
-            changed.append(f"{key}: was {was}, is {is_now}")
-    if not changed:
-        return ""
-    return (f"its trials could not be compared with the earlier ones ({'; '.join(changed)}); put it back, "
-            "give the dataset another name, or start anew with --fresh")

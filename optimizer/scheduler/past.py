@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from optimizer import journal
+from optimizer.datasets.problem import Prepared, differences
 from optimizer.records import TrialRecord, split_trial_id
 from optimizer.search_space import SearchSpace
 
@@ -130,3 +131,18 @@ def remember_number(past: Past, trial: str) -> None:
     """Note that this trial's number is used."""
     dataset, family, number = split_trial_id(trial)
     past.numbers[dataset, family] = max(past.numbers.get((dataset, family), -1), number)
+
+
+def changes_since(before: Mapping[str, Any] | None, now: Prepared) -> str:
+    """Why a dataset cannot go on with what it has, or nothing where it can."""
+    if before is None:
+        return ""
+    changed = list(differences(before.get("parts", {}), now.parts))
+    for key in ("metric", "task", "target", "folds", "repeats", "seed"):
+        was, is_now = before.get(key), getattr(now, key)
+        if was != is_now and not any(c.startswith(f"{key}:") for c in changed):
+            changed.append(f"{key}: was {was}, is {is_now}")
+    if not changed:
+        return ""
+    return (f"its trials could not be compared with the earlier ones ({'; '.join(changed)}); put it back, "
+            "give the dataset another name, or start anew with --fresh")

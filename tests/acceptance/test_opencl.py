@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,25 +16,10 @@ from optimizer.evaluation import evaluate
 from optimizer.messages import CrossValidation, Job, JobFinished
 from optimizer.models import load_family
 from optimizer.models.base import FoldCache
-from optimizer.models.opencl import OpenCLDevice, OpenCLFault, list_devices
+from optimizer.models.opencl import OpenCLDevice
 from optimizer.store import Store
 
 TRIAL = "made-up/lightgbm/0"
-
-
-@pytest.fixture(scope="module")
-def pocl() -> OpenCLDevice:
-    """The CPU as an OpenCL device; skipped without it, and failed for it on CI."""
-    try:
-        devices = [d for d in list_devices() if not d.is_gpu]
-    except OpenCLFault:
-        devices = []
-    if not devices:
-        message = "OpenCL offers no CPU; install pocl-opencl-icd"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return devices[0]
 
 
 def probe(**wanted: str | None) -> dict[str, object]:
