@@ -6,12 +6,15 @@ JSON goes in on standard input, JSON lines come out on standard output, and what
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import runpy
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from multiprocessing import connection
 from pathlib import Path
 
 
@@ -59,6 +62,19 @@ class Child:
         if self.ended and self._rest:
             whole, self._rest = [*whole, self._rest], b""
         return [line for line in whole if line.strip()]
+
+    def output(self, timeout_s: float | None = None) -> bytes:
+        """All that it prints until its end, waited for; nothing of one that takes longer, which is killed."""
+        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        printed = b""
+        while not self.ended:
+            left = until - time.monotonic()
+            if left <= 0:
+                self.kill()
+                return b""
+            connection.wait([self.fileno()], None if timeout_s is None else left)
+            printed += b"".join(self.lines())
+        return printed
 
     def exit_code(self) -> int:
         """How it ended; call this after `ended`."""

@@ -227,6 +227,11 @@ class Dispatcher:
         """Kinds of slot that still work."""
         return {slot.kind for slot in self.slots.values() if slot.phase != "closed"}
 
+    @property
+    def open_slots(self) -> int:
+        """How many slots still work."""
+        return sum(slot.phase != "closed" for slot in self.slots.values())
+
     def stranded(self, kinds: Mapping[str, frozenset[str]]) -> list[Retry]:
         """Take out the trials that no open slot can run again; those that another kind of slot may run move there.
 

@@ -91,6 +91,11 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     #: What the fingerprint is made of, by name; compare with `differences` to say what changed.
     parts: dict[str, str]
 
+    @property
+    def steps(self) -> int:
+        """Folds over all repeats."""
+        return self.folds * self.repeats
+
 
 #: How `Prepared.parts` are called when they differ.
 _PART_NAMES = {

@@ -105,6 +105,11 @@ class Book:
         return sum(f.complete + f.pruned + f.failed for ledger in self.ledgers.values()
                    for f in ledger.families.values())
 
+    @property
+    def wants_gpus(self) -> bool:
+        """Whether any family can still use a GPU."""
+        return any("gpu" in kinds for kinds in self.kinds.values())
+
     # Datasets.
 
     def add_dataset(self, ready: DatasetReady) -> list[Retry]:
@@ -129,12 +134,12 @@ class Book:
             if notice not in self._said:
                 self._said.add(notice)
                 self._events.notice(f"{name}: {notice}")
-        steps = prepared.folds * prepared.repeats
         time_s = self._study.time_per_dataset_s
         self.ledgers[name] = DatasetLedger(
             prepared=prepared, budget_trials=self._study.trials,
             budget_s=None if time_s is None else time_s * self._slots,
-            families={f: FamilyLedger(name=f, kinds=self._kinds_here(f, name), steps=steps) for f in ready.spaces},
+            families={f: FamilyLedger(name=f, kinds=self._kinds_here(f, name), steps=prepared.steps)
+                      for f in ready.spaces},
         )
         self._remember_families_of_old(self.ledgers[name])
         retries = []
@@ -143,7 +148,8 @@ class Book:
             if family in self._stopped:
                 self.close_family(name, family, self._stopped[family])
         for family, reason in ready.refused.items():
-            self.ledgers[name].families[family] = FamilyLedger(name=family, kinds=frozenset(), steps=steps)
+            self.ledgers[name].families[family] = FamilyLedger(name=family, kinds=frozenset(),
+                                                               steps=prepared.steps)
             self.close_family(name, family, reason)
         return retries
 
@@ -351,7 +357,7 @@ class Book:
             if record.dataset != name or record.family in self.kinds:
                 continue
             entry = ledger.families.setdefault(record.family, FamilyLedger(
-                name=record.family, kinds=frozenset(), steps=ledger.prepared.folds, closed="not in this study"))
+                name=record.family, kinds=frozenset(), steps=ledger.prepared.steps, closed="not in this study"))
             entry.begun += 1
             ledger.tell(record, kind=kind_of(record.slot))
 

@@ -223,7 +223,7 @@ class Scheduler:
             lease = self._dispatcher.finished(slot, message.lease)
             if lease is not None:
                 self._told(self._book.finished(lease, self._slots[slot], self._versions, message))
-                if not any("gpu" in kinds for kinds in self._book.kinds.values()):
+                if not self._book.wants_gpus and any(slot.gpu for slot in self._slots.values()):
                     self._give_up_gpus()
         elif isinstance(message, JobFailed):
             lease = self._dispatcher.finished(slot, message.lease)
@@ -248,7 +248,7 @@ class Scheduler:
             taken |= set(slot.cores)
             if self._dispatcher.slots[name].phase == "closed":
                 self._backend.send(name, StopWorker())
-        self._book.set_slots(sum(state.phase != "closed" for state in self._dispatcher.slots.values()))
+        self._book.set_slots(self._dispatcher.open_slots)
 
     def _told(self, told: Told) -> None:
         self.recorder.add(told.record, told.key)
@@ -280,7 +280,7 @@ class Scheduler:
         if lost.closed:
             self._events.notice(f"slot {slot} is closed: its workers died {self._dispatcher.most_deaths} times in a "
                                 f"row; see logs/worker-{slot}.log")
-            self._book.set_slots(sum(state.phase != "closed" for state in self._dispatcher.slots.values()))
+            self._book.set_slots(self._dispatcher.open_slots)
             self._fail_stranded()
         elif lost.restart and self._draining_until is None:
             self._dispatcher.restarting(slot)

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -176,10 +175,7 @@ def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[tupl
                  _example("regression", "mae", 0)]
     child = Child("optimizer.models.describe", log=folder / "logs" / "preparation.log", given=msgspec.json.encode(
         [{"dataset": s.task, "family": f.name, "summary": s} for f in narrowed for s in summaries]))
-    output = b""
-    while not child.ended:
-        connection.wait([child.fileno()])
-        output += b"".join(child.lines())
+    output = child.output()
     answers = msgspec.json.decode(output) if child.exit_code() == 0 else []
     mistakes: list[tuple[tuple[str, ...], str]] = []
     for family in narrowed:

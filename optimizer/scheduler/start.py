@@ -127,7 +127,8 @@ def _opencl_cards(
                 "CUDA_VISIBLE_DEVICES": gpu.uuid if gpu.kind == "cuda" else ""}
         child = Child("optimizer.models.opencl", [msgspec.json.encode(wanted).decode()], log=log,
                       environment=seen)
-        answer = msgspec.json.decode(_output(child, _PROBE_S) or b'{"error": "its OpenCL probe died or hung"}')
+        answer = msgspec.json.decode(child.output(_PROBE_S) or b'{"error": "its OpenCL probe died or hung"}')
+        child.exit_code()
         if "error" in answer:
             text = f"{', '.join(users)} cannot use GPU {gpu.index} ({gpu.name}): {answer['error']}"
             if any(devices[f] == "gpu" for f in users):
@@ -136,20 +137,6 @@ def _opencl_cards(
         else:
             cards[gpu.uuid] = (answer["platform"], answer["device"])
     return cards
-
-
-def _output(child: Child, timeout_s: float) -> bytes:
-    """All that a child prints; nothing of one that takes too long."""
-    output = b""
-    until = time.monotonic() + timeout_s
-    while not child.ended:
-        if time.monotonic() > until:
-            child.kill()
-            return b""
-        output += b"".join(child.lines())
-        time.sleep(0.01)
-    child.exit_code()
-    return output
 
 
 def run(
