@@ -23,6 +23,7 @@ _LIBRARIES = ("optuna", "xgboost", "lightgbm", "catboost", "scikit-learn", "nump
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def doctor(study: Path | None, *, as_json: bool) -> None:
     """Say what this machine has, what is missing, and what a study would use."""
+    from optimizer.config.values import default_memory_mb
     from optimizer.gpus import find_gpus
     from optimizer.models import family_names
     from optimizer.resources import usable_cores, usable_memory_mb
@@ -32,7 +33,7 @@ def doctor(study: Path | None, *, as_json: bool) -> None:
     facts = {
         "python": sys.version.split()[0],
         "cores": f"{len(cores)} usable of {os.cpu_count()} ({_ranges(cores)})",
-        "memory": f"{memory / 1024:.1f} GiB",
+        "memory": f"{memory / 1024:.1f} GiB, {default_memory_mb(memory) / 1024:.1f} of them for a run by default",
         "disk": f"{shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB free here",
         "gpus": ", ".join(f"{g.index}: {g.name} ({g.uuid}, {g.memory_mb / 1024:.0f} GiB)" for g in gpus.gpus)
                 or gpus.note,

@@ -31,7 +31,8 @@ _TAIL = """
 # [resources]
 # gpus = "all"                              # "none", or a list such as [0, 1]
 # cores = "100%"                            # or a number
-# memory_limit = "90%"                      # or "12GB"
+# memory_limit = "12GB"                     # or a share such as "50%"
+# disk_limit = "50%"                        # of the free space, for predictions and models; or "20GB"
 
 # [family.lightgbm]
 # device = "cpu"                            # "gpu", "cpu" or "any"

@@ -77,6 +77,17 @@ Memory = Annotated[
         "examples": ["12GB", "50%"],
     }),
 ]
+Disk = Annotated[
+    str,
+    PlainValidator(values.disk),
+    WithJsonSchema({
+        "anyOf": [
+            {"type": "string", "pattern": values.SIZE_PATTERN},
+            {"type": "string", "pattern": values.PERCENT_PATTERN},
+        ],
+        "examples": ["20GB", "50%"],
+    }),
+]
 Number = Annotated[int | float, PlainValidator(values.number), WithJsonSchema({"type": "number"})]
 
 

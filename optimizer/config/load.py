@@ -7,6 +7,8 @@ Mistakes are gathered on the way and raised together at its end.
 
 from __future__ import annotations
 
+import codecs
+import errno
 import math
 import os
 import re
@@ -26,6 +28,7 @@ from optimizer.config.place import Key
 from optimizer.config.problems import Entry, resolve_datasets
 from optimizer.config.resolved import FamilyChoice, ResourceLimits, Study
 from optimizer.config.schema import DatasetEntry, StudyFile
+from optimizer.config.syntax import explained, unclosed
 from optimizer.datasets.problem import Problem
 from optimizer.errors import StudyFileError, did_you_mean
 
@@ -35,6 +38,7 @@ MAX_BYTES = 2**20
 _MAX_DEPTH = 8
 #: A key of more parts than any reader should be asked to take: `tomllib` needs memory by the square of them.
 _ENDLESS_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*"|'[^'\n]*')[ \t]*+\.[ \t]*+){64}""")
+_NUL, _LONE_RETURN = re.compile(rb"\0"), re.compile(rb"\r(?!\n)")
 #: Budget where the file gives none.
 _TIME_PER_DATASET = "1h"
 
@@ -90,16 +94,30 @@ def read_text(path: Path | str) -> str:
                               f"{NAME_RULE} characters, and ends in .toml; rename it"])
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise StudyFileError([f"{path}: not a file; expected a study file (.toml)"])
+            what = "a folder" if os.path.isdir(path) else "not a file"
+            raise StudyFileError([f"{path}: {what}; expected a study file (.toml)"])
         with open(path, "rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise StudyFileError([f"{path}: there is no such file; `optimizer init FOLDER` writes one"]) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise StudyFileError([f"{path}: cannot be read: {reason}"]) from None
+        looped = isinstance(error, OSError) and error.errno == errno.ELOOP
+        following = "replace the link by the file" if looped else "look whether you may read it"
+        raise StudyFileError([f"{path}: cannot be read: {reason}; {following}"]) from None
     if len(content) > MAX_BYTES:
         raise StudyFileError([f"{path}: larger than {MAX_BYTES // 1024} KiB; this is no study file"])
+    return _as_text(path, content)
+
+
+def _as_text(path: Path | str, content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise StudyFileError([f"{path}:1: the file is UTF-16; save it as UTF-8"])
+    for found, what in ((_NUL, "a NUL byte; this is no text, or not UTF-8: save the file in that encoding"),
+                        (_LONE_RETURN, "a carriage return by itself; save the file with Unix or Windows line ends")):
+        if mark := found.search(content):
+            line = content.count(b"\n", 0, mark.start()) + 1
+            raise StudyFileError([f"{path}:{line}: found {what}"])
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -110,18 +128,21 @@ def read_text(path: Path | str) -> str:
 def _parsed(path: Path | str, text: str) -> dict[str, Any]:
     if endless := _ENDLESS_KEY.search(text):
         line = text.count("\n", 0, endless.start()) + 1
-        raise StudyFileError([f"{path}:{line}: lists or tables nested too deep"])
+        raise StudyFileError([f"{path}:{line}: lists or tables nested too deep; write a key of fewer parts"])
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise StudyFileError([f"{path}: lists or tables nested too deep"]) from None
+        raise StudyFileError([f"{path}: lists or tables nested too deep; write them as [tables]"]) from None
     except tomllib.TOMLDecodeError as error:
-        found = str(error).partition(" (at line ")
-        number = found[2].partition(",")[0]
-        place = f"{path}:{number}" if number.isdigit() else str(path)
-        raise StudyFileError([f"{place}: {found[0] if number.isdigit() else error}"]) from None
+        message, _, place = str(error).rpartition(" (at ")
+        lines = text.splitlines() or [""]
+        if place.startswith("line "):
+            number = min(int(place[5:].partition(",")[0]), len(lines))
+            raise StudyFileError([f"{path}:{number}: {explained(message, lines[number - 1])}"]) from None
+        number, told = unclosed(message, lines)
+        raise StudyFileError([f"{path}:{number}: {told}"]) from None
     except ValueError:  # Python reads no integer of more than some thousand digits
-        raise StudyFileError([f"{path}: found a number of more than 64 bits"]) from None
+        raise StudyFileError([f"{path}: found a number of thousands of digits; expected at most 64 bits"]) from None
 
 
 def _overridden(
@@ -173,14 +194,14 @@ def _not_plain(data: dict[str, Any]) -> Iterator[tuple[Key, str]]:
         key, value = waiting.pop()
         if isinstance(value, dict | list):
             if len(key) >= _MAX_DEPTH:
-                yield key, f"nested deeper than {_MAX_DEPTH} levels"
+                yield key, f"nested deeper than {_MAX_DEPTH} levels; no key lies so deep"
                 continue
             members = value.items() if isinstance(value, dict) else enumerate(value)
             waiting.extend(((*key, name), member) for name, member in members)
         elif isinstance(value, float) and not math.isfinite(value):
             yield key, f"found {value}, expected a finite number"
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            yield key, "found a number of more than 64 bits"
+            yield key, "found a number of more than 64 bits; write a smaller one, or text in quotes"
 
 
 def _shaped(data: dict[str, Any], mistakes: Mistakes) -> tuple[StudyFile, list[Entry]]:
@@ -250,7 +271,8 @@ def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Stu
     )
     resources = ResourceLimits(
         gpus=file.resources.gpus, cores=file.resources.cores, memory_limit=file.resources.memory_limit,
-        threads_per_slot=file.resources.threads_per_slot,
+        threads_per_slot=file.resources.threads_per_slot, disk_limit=file.resources.disk_limit,
+        fold_time_limit_s=file.resources.fold_time_limit, trial_time_limit_s=file.resources.trial_time_limit,
     )
     return Study(
         name=path.stem, path=path, datasets=datasets, time_per_dataset_s=time_s, trials=file.trials,

@@ -31,14 +31,25 @@ class ResourceLimits:
     gpus: str | tuple[int | str, ...]
     #: A number, or a per cent such as ``50%``.
     cores: int | str
-    #: An amount such as ``12GB``, or a per cent; see `memory_mb`.
-    memory_limit: str
+    #: An amount such as ``12GB``, or a per cent; ``None`` leaves the person a part. See `memory_mb`.
+    memory_limit: str | None = None
     #: ``None`` leaves it to the plan of slots.
     threads_per_slot: int | None
+    #: An amount such as ``20GB``, or a per cent of what is free at the start; see `disk_bytes`.
+    disk_limit: str = "50%"
+    #: Seconds that one fold, and a whole trial, may take; ``None`` leaves it to what was learned.
+    fold_time_limit_s: float | None = None
+    trial_time_limit_s: float | None = None
 
     def memory_mb(self, whole_mb: float) -> float:
         """MiB that the run may take of ``whole_mb``."""
+        if self.memory_limit is None:
+            return values.default_memory_mb(whole_mb)
         return values.memory_mb(self.memory_limit, whole_mb)
+
+    def disk_bytes(self, free: float) -> int:
+        """Bytes that predictions and models may take, where so many are free or theirs already."""
+        return values.disk_bytes(self.disk_limit, free)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from optimizer.config.kinds import (
     Cores,
     Deadline,
+    Disk,
     Duration,
     FileOrNone,
     Gpus,
@@ -148,14 +149,29 @@ class ResourcesSection(Keys):
         default="100%",
         description="How many cores, as a number or as a share of those that affinity and cgroup leave.",
     )
-    memory_limit: Memory = Field(
-        default="90%",
-        description="How much memory the run may take in all, as an amount or as a share of the machine's.",
+    memory_limit: Memory | None = Field(
+        default=None,
+        description="How much memory the run may take in all, as an amount or as a share of the machine's (or of "
+        "the cgroup's, where that is less). By default all but 10 %, and at least 1 GiB is left to you.",
+    )
+    disk_limit: Disk = Field(
+        default="50%",
+        description="How much the run's predictions and models may take on the disk, as an amount or as a share of "
+        "the space that is free at the start; see [below](#disk).",
     )
     threads_per_slot: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None,
         description="Cores, and so threads, of a CPU slot. By default one, which is fastest for most tables, "
         "and more where there would be too many slots.",
+    )
+    fold_time_limit: Duration | None = Field(
+        default=None,
+        description="How long one fold may take; a fit that takes longer is taken for hung and is ended. By default "
+        "it is learned from what the family has needed on the dataset so far.",
+    )
+    trial_time_limit: Duration | None = Field(
+        default=None,
+        description="The same for a whole trial, all its folds together.",
     )
 
 

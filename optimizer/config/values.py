@@ -1,4 +1,4 @@
-"""Values that a study file writes as text: durations, clock times, amounts of cores and memory."""
+"""Values that a study file writes as text: durations, clock times, amounts of cores, memory and disk."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _BYTES = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30, "TB": 10**12, "TiB": 2**40}
 #: Longest duration in days; anything above is a slip of the finger.
 _MAX_DAYS = 3650
+#: What is left to the person where the study file says nothing of memory: a tenth, and at least this much.
+_SPARED_MB = 1024.0
 
 
 def duration(value: object) -> float:
@@ -69,6 +71,24 @@ def memory_mb(amount: str, whole_mb: float) -> float:
     """MiB of an amount that `memory` has passed, where there are ``whole_mb`` in all; never more."""
     share = _share(amount)
     return min(whole_mb, share * whole_mb if share else _bytes(amount) / 2**20)
+
+
+def default_memory_mb(whole_mb: float) -> float:
+    """MiB that a run may take where nothing is said: all but a tenth and at least 1 GiB, of little memory the half."""
+    return max(whole_mb - max(whole_mb / 10, _SPARED_MB), whole_mb / 2)
+
+
+def disk(value: object) -> str:
+    """An amount such as ``20GB``, or a per cent of the free space; raises `ValueError` for anything else."""
+    if isinstance(value, str) and (_share(value) or _bytes(value)):
+        return value
+    raise ValueError('expected an amount of disk space such as "20GB", or a share of what is free such as "50%"')
+
+
+def disk_bytes(amount: str, free: float) -> int:
+    """Bytes of an amount that `disk` has passed, where so many are free."""
+    share = _share(amount)
+    return int(share * free if share else _bytes(amount))
 
 
 def gpus(value: object) -> str | tuple[int | str, ...]:

@@ -60,7 +60,9 @@ def test_a_file_that_names_one_table_gets_every_default(here: Path) -> None:
     assert all(f.device is None and f.space == {} for f in study.families)
     assert (study.sampler, study.pruner) == ("tpe", "confidence")
     assert (study.resources.gpus, study.resources.cores, study.resources.threads_per_slot) == ("all", "100%", None)
-    assert study.resources.memory_mb(1000) == 900
+    assert study.resources.memory_mb(100_000) == 90_000
+    assert study.resources.disk_bytes(1000) == 500
+    assert (study.resources.fold_time_limit_s, study.resources.trial_time_limit_s) == (None, None)
     (problem,) = study.datasets
     assert (problem.name, problem.train, problem.test) == ("a1", str(here / "data/a1.csv"), None)
 
@@ -79,6 +81,9 @@ def test_every_key_reaches_the_study(here: Path) -> None:
         gpus = [0, "GPU-1"]
         cores = 2
         memory_limit = "2GiB"
+        disk_limit = "0.3MB"
+        fold_time_limit = "5m"
+        trial_time_limit = "1h"
         threads_per_slot = 2
         [[datasets]]
         name = "first"
@@ -116,6 +121,8 @@ def test_every_key_reaches_the_study(here: Path) -> None:
     }
     assert (study.resources.gpus, study.resources.cores) == ((0, "GPU-1"), 2)
     assert study.resources.memory_mb(10_000) == 2048
+    assert study.resources.disk_bytes(10) == 300_000
+    assert (study.resources.fold_time_limit_s, study.resources.trial_time_limit_s) == (300.0, 3600.0)
     (problem,) = study.datasets
     assert problem.name == "first"
     assert (problem.test, problem.sample_submission) == (
@@ -303,6 +310,11 @@ def test_a_deadline_as_a_duration_counts_from_the_first_start(here: Path) -> Non
      '4: resources.cores: found 0, expected a number of cores from 1, or a share such as "50%"'),
     (ONE + "[resources]\ncores = '101%'\n",
      "4: resources.cores: found '101%', expected a number of cores from 1, or a share such as \"50%\""),
+    (ONE + '[resources]\ndisk_limit = "300KB"\n',
+     '4: resources.disk_limit: found \'300KB\', expected an amount of disk space such as "20GB", or a share of what '
+     'is free such as "50%"'),
+    (ONE + "[resources]\nfold_time_limit = 60\n",
+     '4: resources.fold_time_limit: found 60, expected a duration such as "90s", "5m", "1h30m" or "2d"'),
     (ONE + "[resources]\nmemory_limit = 12\n",
      '4: resources.memory_limit: found 12, expected an amount of memory such as "12GB" or "8GiB", '
      'or a share such as "50%"'),

@@ -64,6 +64,26 @@ def test_what_is_no_amount_of_memory_is_refused(value: object) -> None:
         values.memory(value)
 
 
+@pytest.mark.parametrize(("whole_mb", "mb"), [
+    (100_000, 90_000), (10_240, 9216), (8192, 7168), (2048, 1024), (512, 256),
+])
+def test_a_tenth_of_the_memory_and_at_least_a_gibibyte_is_left_to_the_person(whole_mb: float, mb: float) -> None:
+    assert values.default_memory_mb(whole_mb) == mb
+
+
+@pytest.mark.parametrize(("amount", "expected"), [
+    ("20GB", 20 * 10**9), ("0.3MB", 300_000), ("50%", 500), ("100%", 1000), ("1MiB", 2**20),
+])
+def test_a_share_of_the_disk_is_a_share_of_what_is_free(amount: str, expected: int) -> None:
+    assert values.disk_bytes(values.disk(amount), 1000) == expected
+
+
+@pytest.mark.parametrize("value", [12, "12", "20G", "0GB", "0%", "101%", "", None])
+def test_what_is_no_amount_of_disk_space_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^expected an amount of disk space"):
+        values.disk(value)
+
+
 def test_gpus_are_all_or_none_or_named() -> None:
     assert values.gpus("all") == "all"
     assert values.gpus("none") == ()
