@@ -142,10 +142,11 @@ class JobFinished(Message, frozen=True, kw_only=True):
 
 
 class JobFailed(Message, frozen=True, kw_only=True):
-    """An exception ended the job; it is not tried again, for it would fail again."""
+    """An exception ended the job. An ``error`` would come again; after the last three another attempt may do better."""
 
     lease: int
-    #: ``error``, ``wrong_device``, ``not_finite`` or ``out_of_memory``.
+    #: ``error``, ``wrong_device``, ``not_finite``, ``out_of_memory``, ``gpu_out_of_memory``, ``gpu_lost`` (any other
+    #: error of CUDA or OpenCL; the worker ends after it, for its card obeys no more) or ``storage``.
     kind: str
     #: One line.
     reason: str

@@ -191,12 +191,10 @@ def failed(job: Job, error: Exception, seconds: float) -> JobFailed:
     """What a worker says of an exception that ended a job."""
     import traceback
 
-    from optimizer.errors import NotFiniteFault, WrongDeviceFault
+    from optimizer.failures import kind_of
     from optimizer.messages import JobFailed
 
-    kind = ("wrong_device" if isinstance(error, WrongDeviceFault)
-            else "not_finite" if isinstance(error, NotFiniteFault)
-            else "out_of_memory" if isinstance(error, MemoryError) else "error")
+    kind = kind_of(error, job.workload.device)
     text = "".join(traceback.format_exception(error))
     reason = f"{type(error).__name__}: {error}".splitlines()[0][:500]
     return JobFailed(lease=job.lease, kind=kind, reason=reason, traceback=text[-_TRACEBACK_LENGTH:], seconds=seconds)

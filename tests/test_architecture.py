@@ -27,7 +27,7 @@ LAYERS: tuple[dict[str, set[str]], ...] = (
     },
     {
         "transport": set(), "store": set(), "prediction": {"store"}, "evaluation": {"prediction", "store"},
-        "worker": {"evaluation", "store", "transport"},
+        "failures": set(), "worker": {"evaluation", "failures", "store", "transport"},
     },
     {
         "strategies": set(), "study": {"strategies"}, "budgets": set(), "dispatch": set(), "backends": set(),

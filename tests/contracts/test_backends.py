@@ -163,7 +163,7 @@ def test_a_job_is_told_step_by_step_and_its_predictions_are_on_the_disk(bench: B
 def test_a_job_that_fails_is_an_event_and_the_worker_takes_the_next(bench: Bench) -> None:
     bench.start()
     failing: list[tuple[dict[str, object], str]] = [
-        ({"metric": "nonsense"}, "error"), ({"table": "not there"}, "error"), ({"params": {}}, "error"),
+        ({"metric": "nonsense"}, "error"), ({"table": "not there"}, "storage"), ({"params": {}}, "error"),
         ({"device": "gpu", "device_required": True}, "wrong_device"),
     ]
 

@@ -23,7 +23,7 @@ def failure_of(error: Exception) -> JobFailed:
     (WrongDeviceFault("on the CPU"), "wrong_device"),
     (NotFiniteFault("nan"), "not_finite"),
     (MemoryError("too large"), "out_of_memory"),
-    (StorageFault("no table"), "error"),
+    (StorageFault("no table"), "storage"),
     (ZeroDivisionError("by zero"), "error"),
 ])
 def test_a_failure_is_told_by_its_kind(error: Exception, kind: str) -> None:
