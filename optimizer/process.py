@@ -1,4 +1,4 @@
-"""What a child process of ours does first, and how another process is recognised."""
+"""What a child process of ours does first, and how another process is recognised, measured and ended."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 
 _PR_SET_PDEATHSIG = 1
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+#: Whether this kernel tells the children of a task; most do.
+_TASKS_TELL = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
 def die_with_parent(parent: int) -> None:
@@ -20,11 +25,78 @@ def die_with_parent(parent: int) -> None:
         sys.exit(1)
 
 
-def start_time(pid: int) -> int | None:
-    """When a process was started, in clock ticks since boot; ``None`` where there is none (a zombie counts as none)."""
+@dataclass(frozen=True)
+class ProcessStat:
+    """A process as the kernel tells of it."""
+
+    #: ``R``, ``S``, ``D``, ``T`` or ``Z``.
+    state: str
+    #: When it was started, in clock ticks since boot.
+    start: int
+    #: CPU time of it and of its ended children, in clock ticks.
+    ticks: int
+
+
+def process_stat(pid: int) -> ProcessStat | None:
+    """State, start and CPU time of a process; ``None`` where there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:
             fields = stream.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    return None if fields[0] == b"Z" else int(fields[19])
+    # Idle counts as sleeping, being traced as stopped, being taken away as ended.
+    state = {"I": "S", "t": "T", "X": "Z", "x": "Z"}.get(fields[0].decode(), fields[0].decode())
+    return ProcessStat(state, int(fields[19]), sum(map(int, fields[11:15])))
+
+
+def start_time(pid: int) -> int | None:
+    """When a process was started, in clock ticks since boot; ``None`` where there is none (a zombie counts as none)."""
+    stat = process_stat(pid)
+    return None if stat is None or stat.state == "Z" else stat.start
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process that a process and its descendants have started, and that lives."""
+    children = _children_of_task if _TASKS_TELL else _children_by_parent()
+    found: list[int] = []
+    left = [pid]
+    while left:
+        new = children(left.pop())
+        found += new
+        left += new
+    return found
+
+
+def _children_of_task(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", "rb") as stream:
+                found += map(int, stream.read().split())
+    except OSError:
+        pass  # it, or the thread, has ended meanwhile
+    return found
+
+
+def _children_by_parent() -> Callable[[int], list[int]]:
+    """For kernels whose tasks do not tell their children: one walk over all processes."""
+    by_parent: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as stream:
+                    parent = int(stream.read().rpartition(b")")[2].split()[1])
+            except OSError:
+                continue
+            by_parent.setdefault(parent, []).append(int(name))
+    return lambda pid: by_parent.get(pid, [])
+
+
+def resident_and_shared(pid: int) -> tuple[int, int]:
+    """Bytes of a process that are in memory, and how many of them are pages of files; zeros where there is none."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as stream:
+            fields = stream.read().split()
+    except OSError:
+        return 0, 0
+    return int(fields[1]) * _PAGE, int(fields[2]) * _PAGE

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 import psutil
 
 from optimizer.child import Child
 from optimizer.gpus import GpuLoad
+from optimizer.process import ProcessStat, descendants, process_stat, resident_and_shared
 from optimizer.status import MachineStatus
+
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class ProcessLoad(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +25,24 @@ class ProcessLoad(msgspec.Struct, frozen=True, kw_only=True):
     rss_mb: float = 0.0
     #: Without file pages that are mapped, which the workers share.
     private_mb: float = 0.0
+    #: CPU seconds of the worker and of all that it started, those that have ended included; never falls.
+    cpu_s: float = 0.0
+    #: ``R`` running, ``S`` sleeping, ``D`` waiting for a device, ``T`` stopped, ``Z`` ended; empty for none.
+    state: str = ""
+
+
+@dataclass
+class _Seen:
+    """A worker at the last look."""
+
+    #: Tells it from another process under the same number.
+    start: int
+    at: float
+    #: CPU ticks of the processes that lived then.
+    ticks: int
+    #: Ticks so far: what the tree has gained between the looks, so that a process that vanishes takes nothing away.
+    total: int
+    tree: tuple[int, ...]
 
 
 class Monitor:
@@ -28,8 +51,7 @@ class Monitor:
     def __init__(self, gpu_child: Child | None) -> None:
         self._gpu_child = gpu_child
         self._gpus: dict[str, GpuLoad] = {}
-        self._processes: dict[int, psutil.Process] = {}
-        self._cpu_seconds: dict[int, tuple[float, float]] = {}
+        self._seen: dict[int, _Seen] = {}
         psutil.cpu_percent()
 
     def gpu(self, uuid: str) -> GpuLoad | None:
@@ -40,24 +62,39 @@ class Monitor:
         return self._gpus.get(uuid)
 
     def worker(self, pid: int, now: float) -> ProcessLoad:
-        """Cores in use since the last call, and resident memory; zeros for a process that is gone.
+        """Cores in use since the last call, and memory, of a process and its descendants; zeros for one that is gone.
 
         Args:
             now: monotonic seconds.
         """
-        try:
-            process = self._processes.setdefault(pid, psutil.Process(pid))
-            with process.oneshot():
-                times = process.cpu_times()
-                memory = process.memory_info()
-        except psutil.Error:
-            self._processes.pop(pid, None)
+        own = process_stat(pid)
+        if own is None:
+            self._seen.pop(pid, None)
             return ProcessLoad()
-        seconds = times.user + times.system + times.children_user + times.children_system
-        before, at = self._cpu_seconds.get(pid, (seconds, now))
-        self._cpu_seconds[pid] = (seconds, now)
-        return ProcessLoad(cpu=max(0.0, seconds - before) / (now - at) if now > at else 0.0,
-                           rss_mb=memory.rss / 2**20, private_mb=(memory.rss - memory.shared) / 2**20)
+        tree = (pid, *descendants(pid))
+        ticks = _ticks([own, *(s for p in tree[1:] if (s := process_stat(p)) is not None)])
+        before = self._seen.get(pid)
+        if before is None or before.start != own.start:
+            # The first look says nothing of the cores in use now.
+            before = _Seen(start=own.start, at=now, ticks=ticks, total=ticks, tree=tree)
+        gained = max(0, ticks - before.ticks)
+        self._seen[pid] = _Seen(start=own.start, at=now, ticks=ticks, total=before.total + gained, tree=tree)
+        resident, shared = _memory(tree)
+        return ProcessLoad(
+            cpu=gained / _TICKS / (now - before.at) if now > before.at else 0.0,
+            rss_mb=resident / 2**20, private_mb=(resident - shared) / 2**20,
+            cpu_s=(before.total + gained) / _TICKS, state=own.state,
+        )
+
+    def private_mb(self, pid: int) -> float:
+        """Memory in MiB that a worker and what it started hold alone; 0 for one that is gone.
+
+        Cheap: one small file for each process, 16 microseconds measured, so that 64 workers four times a second
+        cost 4 ms of a second. Descendants are those that the last `worker` saw.
+        """
+        seen = self._seen.get(pid)
+        resident, shared = _memory(seen.tree if seen is not None else (pid,))
+        return (resident - shared) / 2**20
 
     def machine(self, gpus: int) -> MachineStatus:
         """The whole machine."""
@@ -72,6 +109,16 @@ class Monitor:
         """End the child that watches the cards."""
         if self._gpu_child is not None:
             self._gpu_child.kill()
+
+
+def _ticks(stats: list[ProcessStat]) -> int:
+    return sum(s.ticks for s in stats)
+
+
+def _memory(tree: tuple[int, ...]) -> tuple[int, int]:
+    """Resident bytes of some processes, and how many of them are shared pages."""
+    sizes = [resident_and_shared(pid) for pid in tree]
+    return sum(resident for resident, _ in sizes), sum(shared for _, shared in sizes)
 
 
 def over_cap(loads: Mapping[str, ProcessLoad], caps: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -44,6 +45,67 @@ def test_two_looks_at_the_same_moment_do_not_divide_by_zero() -> None:
     monitor.worker(os.getpid(), now=1.0)
 
     assert monitor.worker(os.getpid(), now=1.0).cpu == 0.0
+
+
+def test_a_worker_is_counted_with_what_it_started() -> None:
+    script = ("import subprocess, sys\n"
+              "held = b'x' * 2**25\n"
+              "code = \"held = b'x' * 2**26; n = sum(range(3_000_000)); print(flush=True); input()\"\n"
+              "child = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE)\n"
+              "input()")
+    parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              start_new_session=True)
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    monitor = Monitor(None)
+    alone = monitor.private_mb(parent.pid)
+
+    load = monitor.worker(parent.pid, now=1.0)
+
+    assert load.private_mb >= 96
+    assert load.rss_mb > load.private_mb
+    assert 32 <= alone < 96
+    assert monitor.private_mb(parent.pid) >= 96, "after a look the descendants are known"
+    assert load.cpu_s > 0
+    os.killpg(parent.pid, signal.SIGKILL)
+    parent.communicate()
+
+
+def test_seconds_never_fall_when_a_part_of_the_tree_vanishes() -> None:
+    """A daemon's child is nobody's: its seconds go with it, and the worker must not seem to go backwards."""
+    script = ("import os, sys, time\n"
+              "pid = os.fork()\n"
+              "if not pid:\n"
+              "    while True: pass\n"
+              "print(pid, flush=True)\n"
+              "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"  # nobody reaps, nobody counts
+              "input()")
+    parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              start_new_session=True)
+    assert parent.stdout is not None
+    busy = int(parent.stdout.readline())
+    monitor = Monitor(None)
+    until(lambda: monitor.worker(parent.pid, now=time.monotonic()).cpu_s >= 0.3)
+    before = monitor.worker(parent.pid, now=time.monotonic()).cpu_s
+
+    os.kill(busy, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{busy}").exists())
+    after = monitor.worker(parent.pid, now=time.monotonic())
+
+    assert after.cpu_s >= before
+    assert after.cpu >= 0.0
+    os.killpg(parent.pid, signal.SIGKILL)
+    parent.communicate()
+
+
+def test_a_worker_that_was_stopped_shows_it() -> None:
+    child = subprocess.Popen(["sleep", "600"])
+    child.send_signal(signal.SIGSTOP)
+
+    until(lambda: Monitor(None).worker(child.pid, now=0.0).state == "T")
+
+    child.kill()
+    child.wait()
 
 
 def test_the_machine_tells_its_cores_and_memory() -> None:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from stubs.waiting import until
 
-from optimizer.process import start_time
+from optimizer import process
+from optimizer.process import descendants, process_stat, resident_and_shared, start_time
 
 
 def test_a_process_is_recognised_by_when_it_started() -> None:
@@ -78,3 +80,51 @@ def test_a_child_whose_parent_is_gone_already_ends_at_once() -> None:
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
 
     assert (answer.returncode, answer.stdout) == (1, b"")
+
+
+FAMILY = """
+import subprocess, sys, threading
+started = []
+thread = threading.Thread(target=lambda: started.append(subprocess.Popen(["sh", "-c", "sleep 600 & wait"])))
+thread.start()
+thread.join()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("tasks_tell", [True, False])
+def test_descendants_are_found_whichever_thread_started_them(
+    monkeypatch: pytest.MonkeyPatch, tasks_tell: bool,
+) -> None:
+    if tasks_tell and not process._TASKS_TELL:
+        pytest.skip("this kernel's tasks do not tell their children")
+    monkeypatch.setattr(process, "_TASKS_TELL", tasks_tell)
+    child = subprocess.Popen([sys.executable, "-c", FAMILY], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             start_new_session=True)
+    assert child.stdout is not None
+
+    until(lambda: len(descendants(child.pid)) == 2)
+    names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in descendants(child.pid)}
+
+    assert names == {"sh", "sleep"}
+    os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+
+
+def test_a_process_that_is_gone_has_no_state_no_memory_and_no_descendants() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+
+    assert process_stat(child.pid) is None
+    assert resident_and_shared(child.pid) == (0, 0)
+    assert descendants(child.pid) == []
+
+
+def test_a_stopped_process_is_seen_as_stopped() -> None:
+    child = subprocess.Popen(["sleep", "600"])
+    child.send_signal(signal.SIGSTOP)
+
+    until(lambda: (stat := process_stat(child.pid)) is not None and stat.state == "T")
+    child.kill()
+    child.wait()
