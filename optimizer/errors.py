@@ -19,14 +19,31 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+#: A message names no more of the known words.
+_LISTED = 40
+
 
 def did_you_mean(found: str, known: Iterable[str]) -> str:
     """A sentence that names the nearest known word, or lists the known words where none is near."""
     words = sorted(known)
-    near = difflib.get_close_matches(found, words, n=1, cutoff=0.6)
+    by_small_letters = {word.lower(): word for word in words}
+    near = difflib.get_close_matches(found, words, n=1, cutoff=0.6) or [
+        by_small_letters[word] for word in difflib.get_close_matches(found.lower(), by_small_letters, n=1, cutoff=0.6)]
     if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known here: {', '.join(words)}" if words else ""
+        return f"did you mean {cut(near[0])!r}?"
+    listed = ", ".join(map(printable, words[:_LISTED])) + (f" and {len(words) - _LISTED} more" if len(words) > _LISTED
+                                                           else "")
+    return f"known here: {listed}" if words else ""
+
+
+def printable(text: str) -> str:
+    """Text that may be shown on a terminal: every control character, and whatever else is not seen, as its escape."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def cut(text: str, longest: int = 80) -> str:
+    """The beginning of a text that may be of any length."""
+    return text if len(text) <= longest else f"{text[:longest - 3]}..."
 
 
 class OptimizerError(Exception):
@@ -53,11 +70,11 @@ class DatasetError(UserError):
         self, found: str, *, path: Path | str | None = None, line: int | None = None,
         column: str | None = None, hint: str = "",
     ) -> None:
-        place = str(path) if path is not None else ""
+        place = printable(str(path)) if path is not None else ""
         if line is not None:
             place += f":{line}" if place else f"line {line}"
         if column is not None:
-            place += f", column {column!r}" if place else f"column {column!r}"
+            place += f", column {cut(column)!r}" if place else f"column {cut(column)!r}"
         text = f"{place}: {found}" if place else found
         super().__init__(f"{text}\n  {hint}" if hint else text)
         self.found, self.path, self.line, self.column, self.hint = found, path, line, column, hint

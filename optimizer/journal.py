@@ -54,7 +54,7 @@ def read_from(path: Path, offset: int) -> Iterator[tuple[Record, int]]:
     """Records from a byte offset on, each with the offset behind it, so that a reader can follow the file."""
     try:
         stream = path.open("rb")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     with stream:
         stream.seek(offset)

@@ -13,7 +13,7 @@ import click
 
 from optimizer import __version__
 from optimizer.cli.groups import SuggestingGroup
-from optimizer.errors import OptimizerError, UserError
+from optimizer.errors import OptimizerError, UserError, printable
 
 EXIT_BROKEN = 1
 EXIT_MENDABLE = 2
@@ -40,7 +40,8 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         code = 3
     except OptimizerError as error:
-        click.echo(f"error: {error}", err=True)
+        # A message quotes files and their names: nothing in them shall reach the terminal as a command to it.
+        click.echo("\n".join(map(printable, f"error: {error}".split("\n"))), err=True)
         code = EXIT_MENDABLE if isinstance(error, UserError) else EXIT_BROKEN
     except BrokenPipeError:
         # Whoever read our output has left; a second flush at exit must not complain about it.

@@ -94,8 +94,7 @@ def read_text(path: Path | str) -> str:
                               f"{NAME_RULE} characters, and ends in .toml; rename it"])
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            what = "a folder" if os.path.isdir(path) else "not a file"
-            raise StudyFileError([f"{path}: {what}; expected a study file (.toml)"])
+            raise StudyFileError([f"{path}: not a file; expected a study file (.toml)"])
         with open(path, "rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:

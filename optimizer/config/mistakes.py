@@ -27,8 +27,8 @@ _EXPECTED = {
 }
 #: What is missing, where a key must be given.
 _REQUIRED = {"datasets": "at least one [[datasets]]", "train": "the path of the training table"}
-#: Most mistakes that are explained; beyond, the file is of another kind.
-_MOST = 100
+#: Most mistakes that are explained: a screen full; beyond, the file is of another kind.
+_MOST = 20
 #: Longest text that is repeated to the person.
 _SHOWN = 60
 _SHOWN_PATH = 300
@@ -79,7 +79,7 @@ class Mistakes:
             return
         lines = list(dict.fromkeys(text for _, text in sorted(self._found, key=lambda mistake: mistake[0])))
         if self._left_out:
-            lines.append(f"{self._path}: and {self._left_out} more mistakes")
+            lines.append(f"{self._path}: and {self._left_out} more mistakes; mend these first")
         raise StudyFileError(lines)
 
     def _line(self, key: Key) -> int | None:
@@ -144,6 +144,8 @@ def _explained(detail: Any, key: Key) -> str | None:
         "string_too_long": lambda: "a single character",
     }
     expected = bounds[kind]() if kind in bounds else _EXPECTED.get(kind, detail["msg"])
+    if key == ("datasets",):
+        expected = "tables: write [[datasets]] above the keys of each"
     return f"found {shown(found)}, expected {expected}"
 
 

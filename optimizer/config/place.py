@@ -46,11 +46,14 @@ def find_places(text: str) -> dict[Key, int]:
 
 
 def nearest(places: dict[Key, int], key: Key) -> int | None:
-    """Line of the key, or of the innermost table around it that is known; ``None`` where none is."""
+    """Line of the key, or of the innermost table around it that is known; ``None`` where none is.
+
+    A table that only a longer header opens, as ``t`` in ``[t.u]``, has that header's line.
+    """
     for end in range(len(key), 0, -1):
         if key[:end] in places:
             return places[key[:end]]
-    return None
+    return next((line for place, line in places.items() if key and place[:len(key)] == key), None)
 
 
 def _add_pair(node: Node, table: Key, places: dict[Key, int]) -> None:

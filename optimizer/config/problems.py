@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,18 @@ def resolve_datasets(
         mistakes.add(("time",), f"found {shown(file.time)}, expected the name of a column; "
                      "a dataset's budget is time_per_dataset")
     problems: list[Problem] = []
-    owners: dict[str, Key] = {}
+    owners: dict[str, tuple[str, Key]] = {}
     for position, entry in entries:
         said = _Said(entry, position, file)
         for problem in _problems(said, folder, mistakes):
-            if problem.name in owners:
-                mistakes.add(said.place("name"), f"the name {problem.name!r} is taken by "
-                             f"{written_key(owners[problem.name])}; give each its own name")
+            # Names become folders, and there are file systems that take capitals for small letters.
+            taken = owners.get(problem.name.lower())
+            if taken is None:
+                owners[problem.name.lower()] = (problem.name, ("datasets", position))
             else:
-                owners[problem.name] = ("datasets", position)
+                how = "is taken by" if taken[0] == problem.name else f"differs only in case from {taken[0]!r} of"
+                mistakes.add(said.place("name"), f"the name {problem.name!r} {how} {written_key(taken[1])}; "
+                             "give each its own name")
             problems.append(problem)
     return tuple(problems)
 
@@ -87,6 +91,7 @@ def _problems(said: _Said, folder: Path, mistakes: Mistakes) -> Iterator[Problem
                      "all be called so; leave name out, or name one file")
         return
     _check_columns(said, mistakes)
+    _check_delimiter(said, mistakes)
     metric = _metric(said, mistakes)
     shared = {
         "metric": metric, "folds": said.file.folds, "repeats": said.file.repeats, "seed": said.file.seed,
@@ -96,6 +101,9 @@ def _problems(said: _Said, folder: Path, mistakes: Mistakes) -> Iterator[Problem
     for train in trains:
         test = _file(said, "test", train, folder, mistakes)
         sample = _file(said, "sample_submission", train, folder, mistakes)
+        if sample is not None and test is None and said.get("sample_submission") and os.path.isfile(sample):
+            mistakes.add(said.place("sample_submission"), 'a sample is given, and no test table; name that with '
+                         'test = "..."')
         name = entry.name or default_name(train)
         yield Problem(name=name, train=train, test=test, sample_submission=sample, **shared)
 
@@ -146,10 +154,18 @@ def _absolute(path: str, folder: Path) -> str:
 def _not_found(given: str, folder: Path) -> str:
     """Says what was looked for, and the nearest name that is there."""
     path = _absolute(given, folder)
-    if glob.has_magic(given):
-        return f"no file matches {shown_path(given)} (from {shown_path(folder)})"
+    if address := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", given):
+        following = f"write the path without {address[0]}" if address[1].lower() == "file" else \
+            "download it, and name the file"
+        return f"found the URL {shown_path(given)}, expected a file on this machine; {following}"
     if os.path.isdir(path):
         return f"found the folder {shown_path(given)}, expected a file in it"
+    if os.path.exists(path):
+        return f"found the pipe or device {shown_path(given)}, expected a regular file; copy what it gives into one"
+    if given.count("/") > _MAX_FOLDERS:
+        return f"no file {shown_path(given)}; a pattern or path has at most {_MAX_FOLDERS} folders"
+    if glob.has_magic(given):
+        return f"no file matches {shown_path(given)} (from {shown_path(folder)})"
     around = os.path.dirname(path)
     if not os.path.isdir(around):
         return f"no file {shown_path(given)}: there is no folder {shown_path(around)}"
@@ -187,6 +203,17 @@ def _check_columns(said: _Said, mistakes: Mistakes) -> None:
             mistakes.add(said.place("drop"), f"{shown(target)} is the target; it cannot be left out")
     for column in sorted(set(said.get("categorical")) & set(said.get("numeric"))):
         mistakes.add(said.place("numeric"), f"{shown(column)} is listed under categorical too")
+
+
+def _check_delimiter(said: _Said, mistakes: Mistakes) -> None:
+    """A delimiter can stand in no number and no word."""
+    delimiter = said.get("delimiter")
+    wrong = "a quote" if delimiter == '"' else "the end of a line" if delimiter in "\r\n" else \
+        "a control character" if delimiter != "\t" and (delimiter < " " or delimiter == "\x7f") else \
+        "beyond ASCII" if not delimiter.isascii() else "a letter or digit" if delimiter.isalnum() else ""
+    if wrong:
+        mistakes.add(said.place("delimiter"), f'found {shown(delimiter)}, which is {wrong}; expected one such as ",", '
+                     '";", "\\t" or "|"')
 
 
 def _is_duration(text: str) -> bool:
