@@ -1,0 +1,68 @@
+"""Families with every fault that a library can have, beside the real ones: each costs itself only."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from optimizer.journal import Record
+from tests.acceptance.studies import FAMILIES, QUICK, events, optimizer, processes_of, write_study
+
+PLANTED = Path(__file__).resolve().parents[1] / "stubs" / "planted"
+BAD = ("planted_hang", "planted_hoard", "planted_nan", "planted_segfault", "planted_shout")
+SECONDS = 70
+LIMITS = '[resources]\nfold_time_limit = "8s"\nmemory_limit = "2 GiB"\n'
+
+
+def family_of(record: Record) -> str:
+    """The family of the trial that a record is about."""
+    return str(record["trial"].split("/")[1])
+
+
+def test_five_bad_families_cost_themselves_only_and_the_run_ends_on_time(tmp_path: Path) -> None:
+    alone = write_study(tmp_path / "alone", "trials = 6\nfolds = 3\npruner = 'none'")
+    assert optimizer("run", alone, cwd=tmp_path).returncode == 0
+    study = write_study(
+        tmp_path, f"time_per_dataset = '{SECONDS}s'\nfolds = 3\npruner = 'none'\n"
+        f"families = {[*FAMILIES, *BAD]}", extra=f"{LIMITS}\n{QUICK}")
+    folder = study.with_suffix("")
+
+    begun = time.monotonic()
+    done = optimizer("run", study, cwd=tmp_path, env={"PYTHONPATH": str(PLANTED)})
+    print(f"{time.monotonic() - begun:.1f} s of {SECONDS} s")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert events(folder, "run_ended")[-1]["state"] == "finished"
+    assert not processes_of(folder)
+    told: dict[str, list[Record]] = {name: [] for name in (*FAMILIES, *BAD)}
+    for record in events(folder, "trial_told"):
+        told[family_of(record)].append(record)
+    print({name: Counter(r["state"] for r in records) for name, records in told.items()})
+
+    # The real ones: as many trials as there was time for, and the very scores that they have without the others.
+    scores = {r["trial"]: r["score"] for r in events(alone.with_suffix(""), "trial_told")}
+    for name in FAMILIES:
+        assert len(told[name]) > 2
+        assert {r["state"] for r in told[name]} == {"complete"}
+        first = told[name][0]
+        assert first["score"] == scores[first["trial"]]
+
+    # The bad ones: each with its reason.
+    lost: dict[str, list[str]] = {}
+    for record in events(folder, "job_lost"):
+        lost.setdefault(family_of(record), []).append(record["reason"])
+    assert told["planted_hang"]
+    assert all("hang" in reason for reason in lost["planted_hang"]), lost
+    assert any("planted_hang.py" in log.read_text(errors="replace") for log in (folder / "logs").glob("worker-*.log*"))
+    assert {r["kind"] for r in told["planted_hoard"]} == {"out_of_memory"}
+    assert all("MiB" in r["reason"] for r in told["planted_hoard"])
+    assert {r["kind"] for r in told["planted_segfault"]} == {"worker_lost"}
+    assert all("SIGSEGV" in r["reason"] for r in told["planted_segfault"])
+    assert {r["kind"] for r in told["planted_nan"]} == {"not_finite"}
+    assert {r["state"] for r in told["planted_shout"]} == {"complete"}
+    assert sum(log.stat().st_size for log in (folder / "logs").iterdir()) < 64 << 20
+    stopped = {r["family"] for r in events(folder, "family_stopped")}
+    assert stopped >= {"planted_hoard", "planted_nan", "planted_segfault"}
+    assert not stopped & set(FAMILIES)
+    assert all(r["attempt"] <= 3 for r in events(folder, "job_started"))
