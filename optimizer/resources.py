@@ -46,7 +46,11 @@ class SlotPlan(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
 
 
-def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> tuple[int, ...]:
+#: Where the kernel shows cgroups, the machine's memory, and in which cgroups this process is.
+_CGROUP, _MEMINFO, _OWN = Path("/sys/fs/cgroup"), Path("/proc/meminfo"), Path("/proc/self/cgroup")
+
+
+def usable_cores(cgroup: Path = _CGROUP) -> tuple[int, ...]:
     """The cores that affinity and the cgroup's quota leave, never `os.cpu_count`."""
     cores = sorted(os.sched_getaffinity(0))
     quota = cpu_quota(_own_cgroups(cgroup))
@@ -63,13 +67,48 @@ def cpu_quota(folders: Sequence[Path]) -> float | None:
     return min(limits, default=None)
 
 
-def usable_memory_mb(cgroup: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")) -> float:
-    """Memory of the machine or, where that is less, of the cgroup, in MiB."""
+def usable_memory_mb(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO, own: Path = _OWN) -> float:
+    """Memory of the machine or, where that is less, of a cgroup that this process is in, in MiB.
+
+    ``memory.high`` counts like ``memory.max``: above it the kernel slows every process of the group down.
+    """
+    return min([_machine_mb(meminfo, "MemTotal"), *(limit for limit, _ in _memory_limits(cgroup, own))])
+
+
+def available_memory_mb(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO, own: Path = _OWN) -> float:
+    """Memory that can still be taken, in MiB: what the machine has left or, where that is less, a cgroup.
+
+    Cached files that nobody has used lately count as free, for the kernel gives them up first. Never below 0.
+    """
+    left = [limit - used for limit, used in _memory_limits(cgroup, own)]
+    return max(0.0, min([_machine_mb(meminfo, "MemAvailable"), *left]))
+
+
+def _machine_mb(meminfo: Path, key: str) -> float:
     lines = meminfo.read_text().splitlines()
-    total = next(int(line.split()[1]) / 1024 for line in lines if line.startswith("MemTotal"))
-    limits = [int(text) / 2**20 for folder in _own_cgroups(cgroup)
-              if (text := _read(folder / "memory.max").strip()).isdigit()]
-    return min([total, *limits])
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{key}:")), math.inf)
+
+
+def _memory_limits(cgroup: Path, own: Path) -> list[tuple[float, float]]:
+    """Limit and use in MiB of every cgroup with a limit, of version 2 and of version 1, parents included."""
+    limits = [(_number(folder / name), _used(folder, "memory.current", "inactive_file"))
+              for folder in _own_cgroups(cgroup, own) for name in ("memory.max", "memory.high")]
+    limits += [(_number(folder / "memory.limit_in_bytes"),
+                _used(folder, "memory.usage_in_bytes", "total_inactive_file"))
+               for folder in _own_cgroups(cgroup / "memory", own, "memory")]
+    return [(limit / 2**20, used / 2**20) for limit, used in limits if limit is not None]
+
+
+def _used(folder: Path, current: str, idle: str) -> int:
+    """Bytes in use of a cgroup without the cached files that it would give up first."""
+    words = (line.split() for line in _read(folder / "memory.stat").splitlines())
+    cached = next((int(pair[1]) for pair in words if len(pair) == 2 and pair[0] == idle), 0)
+    return max(0, (_number(folder / current) or 0) - cached)
+
+
+def _number(path: Path) -> int | None:
+    text = _read(path).strip()
+    return int(text) if text.isdigit() else None
 
 
 def plan_slots(
@@ -149,10 +188,14 @@ def amount_of_cores(wanted: int | str, cores: Sequence[int]) -> tuple[int, ...]:
     return tuple(cores[:count])
 
 
-def _own_cgroups(root: Path) -> list[Path]:
-    """The cgroup of this process and its parents up to the root, version 2 only."""
-    line = next((ln for ln in _read(Path("/proc/self/cgroup")).splitlines() if ln.startswith("0::")), "0::/")
-    path = root / line[3:].strip().lstrip("/")
+def _own_cgroups(root: Path, own: Path = _OWN, controller: str = "") -> list[Path]:
+    """The cgroup of this process and its parents up to the root; of version 1 with the name of a controller.
+
+    In a container the path may be one of the host's, which is not here; then the root is the container's own.
+    """
+    parts = [line.split(":", 2) for line in _read(own).splitlines()]
+    place = next((p[2] for p in parts if len(p) == 3 and controller in p[1].split(",")), "/")
+    path = root / place.strip().lstrip("/")
     folders = [path, *path.parents]
     return [f for f in folders if f == root or root in f.parents]
 

@@ -20,6 +20,7 @@ from optimizer.resources import (
     Slot,
     SlotPlan,
     amount_of_cores,
+    available_memory_mb,
     cpu_quota,
     plan_slots,
     slot_environment,
@@ -205,6 +206,60 @@ def test_a_limit_of_a_parent_cgroup_counts_too(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text(f"{100 * 2**20}\n")
 
     assert usable_memory_mb(tmp_path, meminfo) == 100.0
+
+
+MIB = 2**20
+
+
+def a_machine(root: Path, own: str, total_mb: int = 1000, available_mb: int = 800) -> dict[str, Path]:
+    """Where to look, on a machine of this size whose process is in these cgroups."""
+    (root / "meminfo").write_text(f"MemTotal: {total_mb * 1024} kB\nMemFree: 1 kB\n"
+                                  f"MemAvailable: {available_mb * 1024} kB\n")
+    (root / "own").write_text(own)
+    return {"cgroup": root / "cgroup", "meminfo": root / "meminfo", "own": root / "own"}
+
+
+def write_files(folder: Path, **values: object) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in values.items():
+        (folder / f"memory.{name}").write_text(f"{value}\n")
+
+
+def test_a_cgroup_that_is_slowed_down_from_some_size_on_has_no_more_than_that(tmp_path: Path) -> None:
+    places = a_machine(tmp_path, "0::/job\n")
+    write_files(tmp_path / "cgroup" / "job", max=600 * MIB, high=500 * MIB)
+
+    assert usable_memory_mb(**places) == 500.0
+
+
+@pytest.mark.parametrize(("own", "folder"), [
+    ("4:memory:/batch/job\n0::/\n", "batch/job"),
+    ("4:cpu,memory:/batch/job\n", "batch"),
+    ("4:memory:/docker/of-the-host\n", ""),
+])
+def test_the_first_version_of_cgroups_limits_memory_too(tmp_path: Path, own: str, folder: str) -> None:
+    places = a_machine(tmp_path, own)
+    write_files(tmp_path / "cgroup" / "memory", limit_in_bytes=9223372036854771712)
+    write_files(tmp_path / "cgroup" / "memory" / folder, limit_in_bytes=300 * MIB, usage_in_bytes=200 * MIB,
+                stat=f"inactive_file 1\ntotal_inactive_file {50 * MIB}")
+
+    assert usable_memory_mb(**places) == 300.0
+    assert available_memory_mb(**places) == 150.0
+
+
+def test_what_is_left_is_the_machines_or_the_cgroups_and_idle_cache_counts_as_free(tmp_path: Path) -> None:
+    places = a_machine(tmp_path, "0::/a/job\n")
+    assert available_memory_mb(**places) == 800.0
+    write_files(tmp_path / "cgroup" / "a", max=900 * MIB, current=700 * MIB, stat=f"inactive_file {100 * MIB}")
+    write_files(tmp_path / "cgroup" / "a" / "job", max="max", current=10 * MIB)
+    assert available_memory_mb(**places) == 300.0
+
+    write_files(tmp_path / "cgroup" / "a" / "job", max=100 * MIB, current=120 * MIB)
+    assert available_memory_mb(**places) == 0.0, "over its limit for the moment"
+
+
+def test_this_machine_has_no_more_left_than_it_has() -> None:
+    assert 0 < available_memory_mb() <= usable_memory_mb()
 
 
 @pytest.mark.parametrize(("wanted", "count"), [(3, 3), (8, 8), ("50%", 4), ("100%", 8), ("1%", 1), ("31%", 2)])
