@@ -161,15 +161,24 @@ class JobRevoked(Message, frozen=True, kw_only=True):
     lease: int
 
 
+class WorkerRetiring(Message, frozen=True, kw_only=True):
+    """The worker leaves between two jobs, as its last message; the backend passes it on as an orderly loss."""
+
+    #: ``holds 930 MiB more than at its start, and grows``
+    reason: str
+
+
 Command = RunJob | RevokeJob | StopWorker
 Event = WorkerReady | JobStarted | StepFinished | JobFinished | JobFailed | JobRevoked
+#: All that a worker may send; the last is between it and its backend.
+Report = Event | WorkerRetiring
 
 _encoder = msgspec.json.Encoder()
 _decode_command = msgspec.json.Decoder(Command)
-_decode_event = msgspec.json.Decoder(Event)
+_decode_event = msgspec.json.Decoder(Report)
 
 
-def encode(message: Command | Event) -> bytes:
+def encode(message: Command | Report) -> bytes:
     """The message as JSON bytes.
 
     Raises:
@@ -186,9 +195,9 @@ def decode_command(data: bytes) -> Command:
     return cast(Command, _decode(_decode_command, data))
 
 
-def decode_event(data: bytes) -> Event:
+def decode_event(data: bytes) -> Report:
     """The event in these bytes; raises `ProtocolFault` for anything else."""
-    return cast(Event, _decode(_decode_event, data))
+    return cast(Report, _decode(_decode_event, data))
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:

@@ -12,9 +12,9 @@ from typing import Generic, TypeVar
 
 from optimizer import messages
 from optimizer.errors import ProtocolFault
-from optimizer.messages import Command, Event
+from optimizer.messages import Command, Report
 
-Received = TypeVar("Received", Command, Event)
+Received = TypeVar("Received", Command, Report)
 
 
 class Disconnected(Exception):  # noqa: N818 - it is how a channel ends, not an error
@@ -28,7 +28,7 @@ class Channel(Generic[Received]):
         self.connection = connection
         self._lock = threading.Lock()
 
-    def send(self, message: Command | Event) -> None:
+    def send(self, message: Command | Report) -> None:
         """Send a message; raises `Disconnected` where nobody can receive it any more."""
         data = messages.encode(message)
         with self._lock:
@@ -59,10 +59,10 @@ class Channel(Generic[Received]):
             raise Disconnected from error
 
 
-class SchedulerEnd(Channel[Event]):
+class SchedulerEnd(Channel[Report]):
     """The scheduler's end of a worker's channel."""
 
-    def receive(self) -> Event:
+    def receive(self) -> Report:
         """The next event; waits for it. Raises `Disconnected`, or `ProtocolFault` for bytes that are no event."""
         return messages.decode_event(self._receive_bytes())
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import math
 import os
 import signal
 import sys
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from optimizer.messages import Event, Job, JobFailed
     from optimizer.transport import WorkerEnd
 
+#: Exit code after an error of CUDA or OpenCL: only the end of a process heals its card.
+GPU_LOST_CODE = 86
+#: Share of the slot's memory that data kept between fits may take.
+_CACHE_SHARE = 0.25
 #: Longest traceback that is sent, in characters; its end says most.
 _TRACEBACK_LENGTH = 6000
 
@@ -49,6 +54,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     families: tuple[str, ...]
     #: ``(platform, device)`` of the slot's card in OpenCL's counting.
     opencl: tuple[int, int] | None = None
+    #: What the slot may hold, in MiB; ``None`` where nobody says.
+    memory_mb: float | None = None
 
 
 def main() -> None:
@@ -58,10 +65,10 @@ def main() -> None:
     from optimizer.transport import WorkerEnd
 
     worker = Worker(settings, WorkerEnd.of_descriptor(settings.descriptor))
-    worker.run()
+    code = worker.run()
     sys.stdout.flush()
     # Straight out: libraries' own exit handlers have been seen to hang, and everything is on disk.
-    os._exit(0)
+    os._exit(code)
 
 
 def _pin(settings: WorkerSettings) -> None:
@@ -96,21 +103,45 @@ class Worker:
         #: Fingerprint of the table that the cache holds data of.
         self._table = ""
 
-    def run(self) -> None:
-        """Say that it is ready, then evaluate until told to stop."""
-        from optimizer.messages import WorkerReady
+    def run(self) -> int:
+        """Say that it is ready, then evaluate until told to stop or no longer fit to go on; returns the exit code."""
+        from optimizer.growth import Growth
+        from optimizer.messages import JobFailed, WorkerReady, WorkerRetiring
         from optimizer.models.base import FoldCache
 
         versions = self._load_libraries()
-        self._cache = FoldCache()
+        cap_mb = self._settings.memory_mb
+        self._cache = FoldCache(max_bytes=math.inf if cap_mb is None else _CACHE_SHARE * cap_mb * 2**20)
+        growth = Growth(cap_mb)
         threading.Thread(target=self._listen, name="commands", daemon=True).start()
         self._end.send(WorkerReady(
             pid=os.getpid(), cores=tuple(sorted(os.sched_getaffinity(0))), threads=self._settings.threads,
             versions=versions, pools=_thread_pools(),
         ))
         while (job := self._next_job()) is not None:
-            self._end.send(self._evaluated(job))
+            event = self._evaluated(job)
+            self._end.send(event)
             self._last_end = time.monotonic()
+            if isinstance(event, JobFailed) and event.kind == "gpu_lost":
+                self._hand_back()
+                return GPU_LOST_CODE
+            reason = growth.after_job(self._cache)
+            if reason:
+                self._hand_back()
+                self._end.send(WorkerRetiring(reason=reason))
+                return 0
+        return 0
+
+    def _hand_back(self) -> None:
+        """Take no more jobs; one that comes now is given to another when the scheduler sees us gone."""
+        from optimizer.messages import JobRevoked
+
+        with self._changed:
+            self._stopping = True
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        for job in waiting:
+            self._end.send(JobRevoked(lease=job.lease))
 
     def _load_libraries(self) -> dict[str, str]:
         import importlib

@@ -17,9 +17,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "optimizer"
 #: Six layers, lowest first. A module imports any lower layer, and of its own layer only what stands beside it.
 LAYERS: tuple[dict[str, set[str]], ...] = (
     {
-        "errors": set(), "process": set(), "status": set(),
+        "errors": set(), "process": set(), "status": set(), "guard": set(), "ending": set(),
         "messages": {"errors"}, "records": {"errors"}, "journal": {"errors"}, "gpus": {"errors"},
-        "resources": {"errors", "gpus"}, "child": {"process"},
+        "resources": {"errors", "gpus"}, "child": {"process"}, "groups": {"guard", "process"},
     },
     {
         "metrics": set(), "search_space": set(), "models": {"search_space"},
@@ -27,7 +27,7 @@ LAYERS: tuple[dict[str, set[str]], ...] = (
     },
     {
         "transport": set(), "store": set(), "prediction": {"store"}, "evaluation": {"prediction", "store"},
-        "failures": set(), "worker": {"evaluation", "failures", "store", "transport"},
+        "failures": set(), "growth": set(), "worker": {"evaluation", "failures", "growth", "store", "transport"},
     },
     {
         "strategies": set(), "study": {"strategies"}, "budgets": set(), "dispatch": set(), "backends": set(),
@@ -68,6 +68,7 @@ ISLANDS = {
     "the reader of a dataset": (("datasets.prepare",), ("optuna", "rich", "click", "optimizer.views")),
     "the child that describes families": (("models.describe",), ("optuna", "rich", "numpy", "sklearn")),
     "the child that asks NVML": (("gpus", "child"), ("numpy", "optuna", "pynvml", "optimizer.messages")),
+    "the guard of process groups": (("guard",), ("subprocess", "ctypes", "json", "msgspec", "numpy", "optimizer.process")),
     "the dashboard": (("views.dashboard",), ("numpy", "optuna", "pydantic", "sklearn", "pandas", "click",
                                              "optimizer.scheduler", "optimizer.config")),
     "a study file's reader": (("config.load",), ("numpy", "optuna", "pandas", "sklearn", "rich")),

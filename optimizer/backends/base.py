@@ -16,6 +16,10 @@ class WorkerLost(msgspec.Struct, frozen=True, kw_only=True):
 
     #: ``killed by SIGSEGV``, ``exit code 1``, ``sent bytes that are no message``.
     reason: str
+    #: Even SIGKILL has not ended it, for it waits for a device: its slot must not be used again.
+    abandoned: bool = False
+    #: It has left by itself between two jobs, for a reason that it gave: nobody's fault, and another shall be started.
+    orderly: bool = False
 
 
 class Backend(Protocol):
@@ -24,7 +28,7 @@ class Backend(Protocol):
     Duties: everything is called from one thread, the main thread; a worker sees the cores, the threads and the GPU
     of its slot and no others; a message of one worker never waits for another worker; after `WorkerLost` was
     received for a slot nothing more comes from it until `start` is called again, and every process of that worker is
-    gone; nothing outlives `close`.
+    gone, unless it is abandoned; nothing outlives `close`, nor the process that called it by more than a moment.
     """
 
     def start(self, slot: Slot, opencl: tuple[int, int] | None = None) -> None:
@@ -41,6 +45,13 @@ class Backend(Protocol):
 
     def kill(self, slot: str, reason: str) -> None:
         """End a slot's worker at once, with everything it started; `WorkerLost` with this reason follows."""
+        ...
+
+    def end(self, slot: str, reason: str) -> None:
+        """End a slot's worker that hangs: its stacks into its log, after a second SIGTERM, five later SIGKILL.
+
+        Never waits: the steps are taken inside `receive`. `WorkerLost` with this reason follows.
+        """
         ...
 
     def pid(self, slot: str) -> int | None:

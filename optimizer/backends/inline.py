@@ -60,6 +60,10 @@ class InlineBackend:
         self._jobs = deque(e for e in self._jobs if e[0] != slot)
         self._received.append((slot, WorkerLost(reason=reason)))
 
+    def end(self, slot: str, reason: str) -> None:
+        """As `kill`: nothing can hang between two calls."""
+        self.kill(slot, reason)
+
     def pid(self, slot: str) -> int | None:
         """This very process."""
         return os.getpid() if slot in self._slots else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,16 @@ from typing import Any
 import msgspec
 
 from optimizer.backends.base import WorkerLost
+from optimizer.ending import AT_ONCE, BY_STEPS, LEAVING, Ending, sooner
 from optimizer.errors import ProtocolFault
-from optimizer.messages import Command, Event, StopWorker
+from optimizer.groups import Groups
+from optimizer.messages import Command, Event, StopWorker, WorkerRetiring
 from optimizer.resources import Slot, slot_environment
 from optimizer.transport import Disconnected, SchedulerEnd, channel
-from optimizer.worker import WorkerSettings
+from optimizer.worker import GPU_LOST_CODE, WorkerSettings
+
+#: Seconds that killed processes may take to be gone when the backend closes.
+_CLOSE_S = 5.0
 
 
 class _Worker:
@@ -28,18 +34,39 @@ class _Worker:
 
     def __init__(self, process: subprocess.Popen[bytes], end: SchedulerEnd) -> None:
         self.process = process
-        self.end = end
-        #: Why we killed it; empty where we did not.
-        self.killed_for = ""
+        #: ``None`` once it has ended.
+        self.end: SchedulerEnd | None = end
+        #: Why we end it; empty where we do not.
+        self.ended_for = ""
+        self.ending: Ending | None = None
+        #: Why it leaves by itself.
+        self.retiring = ""
+
+    def end_it(self, how: tuple[tuple[float, signal.Signals], ...], now: float, reason: str = "") -> None:
+        """Have it ended in this way, or in the one that is under way where that is faster."""
+        self.ended_for = self.ended_for or reason
+        self.ending = sooner(self.ending, Ending(since=now, steps=how))
+
+    def hang_up(self) -> None:
+        """Close our end: nothing more is taken from it."""
+        if self.end is not None:
+            self.end.close()
+            self.end = None
 
 
 class LocalBackend:
     """The backend of one machine."""
 
-    def __init__(self, *, folder: Path, families: Sequence[str]) -> None:
+    def __init__(
+        self, *, folder: Path, families: Sequence[str], clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folder = folder
         self._families = tuple(families)
+        self._clock = clock
         self._workers: dict[str, _Worker] = {}
+        self._groups = Groups(folder / "logs" / "guard.log")
+        #: Processes that SIGKILL did not end; the guard keeps them in mind, and we what is left of them.
+        self._abandoned: list[subprocess.Popen[bytes]] = []
 
     def start(self, slot: Slot, opencl: tuple[int, int] | None = None) -> None:
         """Start ``python -m optimizer.worker`` with its slot's environment; pinning is the worker's first act."""
@@ -48,6 +75,7 @@ class LocalBackend:
         settings = WorkerSettings(
             descriptor=theirs.fileno(), parent=os.getpid(), slot=slot.name, cores=slot.cores, threads=slot.threads,
             root=str(self._folder), log=str(logs / f"worker-{slot.name}.log"), families=self._families, opencl=opencl,
+            memory_mb=slot.memory_mb if math.isfinite(slot.memory_mb) else None,
         )
         try:
             process = subprocess.Popen(
@@ -58,37 +86,46 @@ class LocalBackend:
         finally:
             theirs.close()
         self._workers[slot.name] = _Worker(process, end)
+        self._groups.add(process.pid)
 
     def send(self, slot: str, command: Command) -> None:
         """Send a command; a worker that is gone is found by `receive`."""
         worker = self._workers.get(slot)
-        if worker is not None:
+        if worker is not None and worker.end is not None:
             with contextlib.suppress(Disconnected):
                 worker.end.send(command)
 
     def receive(self, timeout_s: float, others: Sequence[Any] = ()) -> list[tuple[str, Event | WorkerLost]]:
         """Wait on every channel at once; a death is seen by end-of-file or by its exit code, whichever is first."""
-        by_connection = {w.end.connection: slot for slot, w in self._workers.items()}
+        self._take_steps()
+        now = self._clock()
+        timeout_s = min([timeout_s, *(w.ending.wait_s(now) for w in self._workers.values() if w.ending is not None)])
+        by_connection = {w.end.connection: slot for slot, w in self._workers.items() if w.end is not None}
         ready = connection.wait([*by_connection, *others], timeout_s)
         received: list[tuple[str, Event | WorkerLost]] = []
         for item in ready:
             slot = by_connection.get(item)  # type: ignore[call-overload]
             if slot is not None:
-                received += [(slot, message) for message in self._drained(slot)]
+                received += [(slot, message) for message in self._drained(self._workers[slot])]
+        self._take_steps()
         for slot, worker in list(self._workers.items()):
             # A child of the worker can hold its end open, so end-of-file alone would miss a death.
-            if worker.process.poll() is not None:
-                received += [(slot, message) for message in self._drained(slot)]
-                if slot in self._workers:
-                    received.append((slot, self._buried(slot)))
+            if _has_ended(worker.process):
+                received += [(slot, message) for message in self._drained(worker)]
+                received.append((slot, self._buried(slot)))
+            elif worker.ending is not None and worker.ending.is_hopeless(self._clock()):
+                received.append((slot, self._given_up(slot)))
+        self._groups.look()
+        self._bury_late_ones()
         return received
 
     def kill(self, slot: str, reason: str) -> None:
         """SIGKILL to the worker's process group."""
-        worker = self._workers.get(slot)
-        if worker is not None:
-            worker.killed_for = worker.killed_for or reason
-            _kill_group(worker.process)
+        self._end(slot, AT_ONCE, reason)
+
+    def end(self, slot: str, reason: str) -> None:
+        """SIGUSR1, SIGTERM, SIGKILL, inside `receive`."""
+        self._end(slot, BY_STEPS, reason)
 
     def pid(self, slot: str) -> int | None:
         """The worker's process id."""
@@ -96,55 +133,115 @@ class LocalBackend:
         return worker.process.pid if worker else None
 
     def close(self, grace_s: float = 0.0) -> None:
-        """Ask all to stop, wait together, then kill what is left."""
+        """Ask all to stop, wait together, then kill what is left; a process that cannot be killed is left behind."""
         for slot in self._workers:
             self.send(slot, StopWorker())
-        until = time.monotonic() + grace_s
-        for worker in self._workers.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.process.wait(timeout=max(0.0, until - time.monotonic()))
-        for worker in self._workers.values():
-            _kill_group(worker.process)
-        for slot in list(self._workers):
-            self._buried(slot)
+        processes = [worker.process for worker in self._workers.values()]
+        _wait_for(processes, grace_s)
+        for process in processes:
+            _signal_group(process.pid, signal.SIGKILL)
+        _wait_for(processes, _CLOSE_S)
+        for slot, worker in list(self._workers.items()):
+            if _has_ended(worker.process):
+                self._buried(slot)
+            else:
+                self._given_up(slot)
+        self._groups.close()
 
-    def _drained(self, slot: str) -> list[Event | WorkerLost]:
+    def _end(self, slot: str, how: tuple[tuple[float, signal.Signals], ...], reason: str) -> None:
+        worker = self._workers.get(slot)
+        if worker is not None:
+            worker.end_it(how, self._clock(), reason)
+            self._take_steps()
+
+    def _take_steps(self) -> None:
+        """Send the signals that have come due."""
+        now = self._clock()
+        for worker in self._workers.values():
+            if worker.ending is None:
+                continue
+            signals, worker.ending = worker.ending.due(now)
+            for number in signals:
+                if number == signal.SIGUSR1:
+                    # To the worker alone: what it started would die of it, and the stacks would tell of that.
+                    os.kill(worker.process.pid, number)
+                else:
+                    _signal_group(worker.process.pid, number)
+
+    def _drained(self, worker: _Worker) -> list[Event]:
         """Everything that a channel holds now, to its end if it has one."""
-        worker = self._workers[slot]
-        received: list[Event | WorkerLost] = []
-        while worker.end.ready():
+        received: list[Event] = []
+        while worker.end is not None and worker.end.ready():
             try:
-                received.append(worker.end.receive())
+                message = worker.end.receive()
             except Disconnected:
-                return [*received, self._buried(slot)]
+                worker.hang_up()
+                worker.end_it(LEAVING, self._clock())
             except ProtocolFault as fault:
-                worker.killed_for = worker.killed_for or f"sent bytes that are no message ({fault})"
-                return [*received, self._buried(slot)]
+                worker.hang_up()
+                worker.end_it(AT_ONCE, self._clock(), f"sent bytes that are no message ({fault})")
+            else:
+                if isinstance(message, WorkerRetiring):
+                    worker.retiring = message.reason
+                else:
+                    received.append(message)
         return received
 
     def _buried(self, slot: str) -> WorkerLost:
-        """Make sure that the process group is gone, and say why."""
+        """Take what has ended away, with its process group, and say why it ended."""
         worker = self._workers.pop(slot)
-        try:
-            # An end-of-file comes a little before the exit.
-            code = worker.process.wait(timeout=0.0 if worker.killed_for else 0.5)
-        except subprocess.TimeoutExpired:
-            code = None
-        _kill_group(worker.process)
-        worker.process.wait()
-        worker.end.close()
-        return WorkerLost(reason=worker.killed_for or _how_it_ended(code))
+        # Before its number is free: the group outlives its leader, so this reaches what a dead worker has started.
+        _signal_group(worker.process.pid, signal.SIGKILL)
+        code = worker.process.wait()
+        self._groups.remove(worker.process.pid)
+        worker.hang_up()
+        if worker.ended_for:
+            return WorkerLost(reason=worker.ended_for)
+        if worker.ending is not None and worker.ending.killed is not None:
+            return WorkerLost(reason="closed its channel")
+        if code == 0 and worker.retiring:
+            return WorkerLost(reason=f"made room for a fresh one: {worker.retiring}", orderly=True)
+        if code == GPU_LOST_CODE:
+            return WorkerLost(reason=f"exit code {code}, after an error of its GPU", orderly=True)
+        return WorkerLost(reason=_how_it_ended(code))
+
+    def _given_up(self, slot: str) -> WorkerLost:
+        worker = self._workers.pop(slot)
+        worker.hang_up()
+        self._abandoned.append(worker.process)
+        reason = worker.ended_for or "closed its channel"
+        return WorkerLost(reason=f"{reason}; process {worker.process.pid} cannot be killed", abandoned=True)
+
+    def _bury_late_ones(self) -> None:
+        for process in [p for p in self._abandoned if _has_ended(p)]:
+            self._abandoned.remove(process)
+            _signal_group(process.pid, signal.SIGKILL)
+            process.wait()
+            self._groups.remove(process.pid)
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether only its exit code is left of it, which stays: until it is taken nobody else gets its number."""
+    if process.returncode is not None:
+        return True
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def _wait_for(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not all(map(_has_ended, processes)) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        # The group outlives its leader, so this reaches what a dead worker has started.
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(group, number)
 
 
-def _how_it_ended(code: int | None) -> str:
-    if code is None:
-        return "closed its channel"
+def _how_it_ended(code: int) -> str:
     if code < 0:
         names = {s.value: s.name for s in signal.Signals}
         return f"killed by {names.get(-code, f'signal {-code}')}"

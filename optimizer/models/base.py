@@ -6,6 +6,7 @@ Importing the file must be cheap and must not import the model library: the libr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,24 +93,54 @@ class FitContext:
 
 @dataclass
 class FoldCache:
-    """Things worth keeping between fits of the same fold, such as binned data; least recently used go first."""
+    """Things worth keeping between fits of the same fold, such as binned data; least recently used go first.
+
+    What does not fit at all is made and not kept.
+    """
 
     max_entries: int = 6
-    _entries: dict[Any, Any] = field(default_factory=dict)
+    max_bytes: float = math.inf
+    #: Bytes that the entries hold, by `_size_of`.
+    held_bytes: int = 0
+    _entries: dict[Any, tuple[Any, int]] = field(default_factory=dict)
 
     def get(self, key: Any, make: Callable[[], Any]) -> Any:
         """The entry under this key, made now if it is not there."""
         if key in self._entries:
             self._entries[key] = self._entries.pop(key)
-            return self._entries[key]
-        while len(self._entries) >= self.max_entries:
-            self._entries.pop(next(iter(self._entries)))
-        self._entries[key] = make()
-        return self._entries[key]
+            return self._entries[key][0]
+        self._make_room(self.max_entries - 1, self.max_bytes)
+        made = make()
+        size = _size_of(made)
+        self._make_room(self.max_entries - 1, self.max_bytes - size)
+        if size <= self.max_bytes:
+            self._entries[key] = made, size
+            self.held_bytes += size
+        return made
 
     def clear(self) -> None:
         """Forget everything."""
-        self._entries.clear()
+        self._make_room(0, 0)
+
+    def _make_room(self, entries: int, size: float) -> None:
+        while self._entries and (len(self._entries) > entries or self.held_bytes > size):
+            self.held_bytes -= self._entries.pop(next(iter(self._entries)))[1]
+
+
+def _size_of(entry: Any) -> int:
+    """Bytes of what is kept: known of arrays, of a library's data four for each cell and twelve for each row.
+
+    Four is what a raw cell takes, and more than a binned one does; a row has a target and a weight.
+    """
+    if isinstance(entry, tuple | list):
+        return sum(map(_size_of, entry))
+    if hasattr(entry, "nbytes"):
+        return int(entry.nbytes)
+    for rows, columns in (("num_row", "num_col"), ("num_data", "num_feature")):
+        if hasattr(entry, rows) and hasattr(entry, columns):
+            count = int(getattr(entry, rows)())
+            return 4 * count * int(getattr(entry, columns)()) + 12 * count
+    return 0
 
 
 class FittedModel(Protocol):
