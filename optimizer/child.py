@@ -17,6 +17,10 @@ from collections.abc import Mapping, Sequence
 from multiprocessing import connection
 from pathlib import Path
 
+#: Seconds that a child may take to leave after the end of its output, and to be gone after SIGKILL.
+_LEAVE_S = 10.0
+_GONE_S = 5.0
+
 
 class Child:
     """One short-lived process, read without ever waiting for it."""
@@ -76,17 +80,22 @@ class Child:
             printed += b"".join(self.lines())
         return printed
 
-    def exit_code(self) -> int:
-        """How it ended; call this after `ended`."""
+    def exit_code(self, timeout_s: float = _LEAVE_S) -> int:
+        """How it ended; call this after `ended`. One that closes its output and stays is killed after the timeout."""
         self._out.close()
-        return self._process.wait()
+        try:
+            return self._process.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._process.returncode if self._process.returncode is not None else -signal.SIGKILL
 
-    def kill(self) -> None:
-        """End it, with what it started."""
+    def kill(self, timeout_s: float = _GONE_S) -> None:
+        """End it, with what it started; one that waits for a device that does not answer is left to the kernel."""
         with contextlib.suppress(ProcessLookupError):
             # The group outlives its leader, so this reaches what a child that has ended left behind.
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=timeout_s)
         self.ended = True
         self._out.close()
 

@@ -68,7 +68,9 @@ ISLANDS = {
     "the reader of a dataset": (("datasets.prepare",), ("optuna", "rich", "click", "optimizer.views")),
     "the child that describes families": (("models.describe",), ("optuna", "rich", "numpy", "sklearn")),
     "the child that asks NVML": (("gpus", "child"), ("numpy", "optuna", "pynvml", "optimizer.messages")),
-    "the guard of process groups": (("guard",), ("subprocess", "ctypes", "json", "msgspec", "numpy", "optimizer.process")),
+    "the guard of process groups": (
+        ("guard",), ("subprocess", "ctypes", "json", "msgspec", "numpy", "optimizer.process"),
+    ),
     "the dashboard": (("views.dashboard",), ("numpy", "optuna", "pydantic", "sklearn", "pandas", "click",
                                              "optimizer.scheduler", "optimizer.config")),
     "a study file's reader": (("config.load",), ("numpy", "optuna", "pandas", "sklearn", "rich")),

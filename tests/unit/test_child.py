@@ -29,6 +29,7 @@ def modules(tmp_path: Path) -> dict[str, str]:
     write("forks", "import subprocess\nchild = subprocess.Popen(['sleep', '600'])\nprint(child.pid, flush=True)\n"
                    "child.wait()\n")
     write("leaves", "import subprocess\nprint(subprocess.Popen(['sleep', '600']).pid, flush=True)\n")
+    write("stays", "import os, time\nos.close(1)\ntime.sleep(600)\n")
     write("fails", "raise SystemExit(3)\n")
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
 
@@ -111,6 +112,46 @@ def test_killing_reaches_what_a_child_that_has_ended_left_behind(tmp_path: Path,
     child.kill()
 
     until(lambda: start_time(int(lines[0])) is None)
+
+
+def test_a_child_that_closes_its_output_and_stays_is_killed(tmp_path: Path, modules: dict[str, str]) -> None:
+    child = Child("stays", log=tmp_path / "log", environment=modules)
+    everything(child)
+
+    assert child.exit_code(timeout_s=0.05) == -signal.SIGKILL
+    assert start_time(child._process.pid) is None
+
+
+class Unkillable:
+    """Stands in for a process in uninterruptible sleep: no signal reaches it, and waiting for it ends in vain."""
+
+    returncode = None
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.pid = 2**22 + 1  # more than any process has
+        self.waited: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> int:
+        self.waited.append(timeout)
+        raise subprocess.TimeoutExpired("child", timeout or 0.0)
+
+
+def test_a_child_that_cannot_be_killed_holds_nobody_up(
+    tmp_path: Path, modules: dict[str, str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = Child("sleeps", log=tmp_path / "log", environment=modules)
+    process = child._process
+    stuck = Unkillable(process)
+    monkeypatch.setattr(child, "_process", stuck)
+
+    child.kill()
+    code = child.exit_code()
+
+    assert child.ended
+    assert code == -signal.SIGKILL
+    assert None not in stuck.waited, "no wait is without a limit"
+    process.kill()
+    process.wait()
 
 
 def test_a_child_dies_with_its_parent(tmp_path: Path, modules: dict[str, str]) -> None:
