@@ -1,0 +1,1 @@
+"""A nemesis that breaks a run from outside, and a checker that proves afterwards what was promised."""
