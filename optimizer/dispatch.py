@@ -42,6 +42,10 @@ class Lease:
     steps_done: int = 0
     last_step_at: float = 0.0
     running_mean: float | None = None
+    #: MiB that it reserves.
+    reserved_mb: float = 0.0
+    #: Most MiB that it was seen to hold.
+    peak_mb: float = 0.0
 
     def expected_left_s(self, now: float) -> float | None:
         """Seconds until the job may end, at the earliest; ``None`` while that is unknown."""
@@ -83,6 +87,8 @@ class Retry:
     attempt: int
     faults: int
     kind: str
+    #: MiB that it needs, where an attempt died for want of more; 0 for as much as its family has needed.
+    needs_mb: float = 0.0
 
 
 @dataclass(kw_only=True)
@@ -133,22 +139,23 @@ class Dispatcher:
         self.retries.append(retry)
 
     def retry_for(self, kind: str) -> Retry | None:
-        """Take the oldest trial that is to be run again on this kind of slot."""
-        for retry in self.retries:
-            if retry.kind == kind:
-                self.retries.remove(retry)
-                return retry
-        return None
+        """The oldest trial that is to be run again on this kind of slot; it stays until it is `taken`."""
+        return next((retry for retry in self.retries if retry.kind == kind), None)
+
+    def taken(self, retry: Retry) -> None:
+        """A trial that is run again now."""
+        self.retries.remove(retry)
 
     def assign(
         self, slot: str, *, trial: str, dataset: str, family: str, attempt: int, faults: int,
-        expected_step_s: float, limits: Sequence[float | None],
+        expected_step_s: float, limits: Sequence[float | None], reserved_mb: float = 0.0,
     ) -> Lease:
         """Give a trial to a slot: it waits until the slot's worker starts it."""
         self._last_lease += 1
         lease = Lease(
             number=self._last_lease, slot=slot, trial=trial, attempt=attempt, faults=faults,
             dataset=dataset, family=family, expected_step_s=expected_step_s, limits=tuple(limits),
+            reserved_mb=reserved_mb,
         )
         self.slots[slot].waiting = lease
         return lease
@@ -197,30 +204,48 @@ class Dispatcher:
         state.waiting = None
         return lease
 
-    def lost(self, slot: str, *, retry: bool = True) -> Lost:
+    def failed_attempt(self, slot: str, number: int, *, blame: bool) -> tuple[Lease, bool] | None:
+        """The running job has failed and its worker lives: run it again, unless that was its last attempt.
+
+        Args:
+            blame: whether the attempt counts as the trial's fault, of which it has few.
+
+        Returns:
+            The lease and whether it is given up; ``None`` for a lease that the slot does not hold.
+        """
+        lease = self.finished(slot, number)
+        if lease is None:
+            return None
+        return lease, not self._another_attempt(lease, blame=blame, needs_mb=lease.reserved_mb)
+
+    def lost(self, slot: str, *, retry: bool = True, blame: bool = True, orderly: bool = False, usable: bool = True,
+             needs_mb: float = 0.0) -> Lost:
         """A slot's worker is gone. The running job costs an attempt, the waiting one costs nothing.
 
         Args:
             retry: false where the job would only end the same way again.
+            blame: whether the attempt counts as the trial's fault.
+            orderly: it ended because it was asked to, or to be replaced.
+            usable: false where no other worker can live in the slot.
+            needs_mb: what another attempt reserves.
         """
         state = self.slots[slot]
         result = Lost(ran=state.running)
         if state.running is not None:
-            ran = state.running
-            faults = ran.faults + 1
-            if not retry or faults >= MAX_FAULTS or ran.attempt >= MAX_ATTEMPTS:
-                result.given_up = True
-            else:
-                self._run_again(ran, ran.attempt + 1, faults)
-        else:
+            result.given_up = not (retry and self._another_attempt(state.running, blame=blame, needs_mb=needs_mb))
+        elif not orderly:
             state.deaths += 1
         if state.waiting is not None:
             self.hand_back(state.waiting)
         state.running = state.waiting = None
-        result.restart = state.phase != "closed" and state.deaths < self.most_deaths
+        result.restart = state.phase != "closed" and state.deaths < self.most_deaths and usable
         result.closed = state.phase != "closed" and not result.restart
         state.phase = "down" if result.restart else "closed"
         return result
+
+    def close(self, slot: str) -> None:
+        """A slot that is set aside: no other worker will be started in it."""
+        self.slots[slot].phase = "closed"
 
     @property
     def open_kinds(self) -> set[str]:
@@ -263,16 +288,29 @@ class Dispatcher:
 
     def hand_back(self, lease: Lease) -> None:
         """A lease that never started, and whose trial shall be run later by any slot of that kind."""
-        self._run_again(lease, lease.attempt, lease.faults)
+        self._run_again(lease, lease.attempt, lease.faults, lease.reserved_mb)
 
     @property
     def under_way(self) -> list[Lease]:
         """Every lease, running and waiting."""
         return [lease for slot in self.slots.values() for lease in slot.leases]
 
-    def _run_again(self, lease: Lease, attempt: int, faults: int) -> None:
-        self.retries.append(Retry(trial=lease.trial, dataset=lease.dataset, family=lease.family,
-                                  attempt=attempt, faults=faults, kind=self.slots[lease.slot].kind))
+    def reserved_mb(self, apart_from: str) -> list[float]:
+        """MiB that each slot's jobs have reserved, one slot left out; of two jobs of a slot only one runs at a time."""
+        return [max(lease.reserved_mb for lease in state.leases)
+                for state in self.slots.values() if state.leases and state.name != apart_from]
+
+    def _another_attempt(self, lease: Lease, *, blame: bool, needs_mb: float) -> bool:
+        """Have a job run again, if it may; whether it may."""
+        faults = lease.faults + blame
+        if faults >= MAX_FAULTS or lease.attempt >= MAX_ATTEMPTS:
+            return False
+        self._run_again(lease, lease.attempt + 1, faults, needs_mb)
+        return True
+
+    def _run_again(self, lease: Lease, attempt: int, faults: int, needs_mb: float) -> None:
+        self.retries.append(Retry(trial=lease.trial, dataset=lease.dataset, family=lease.family, attempt=attempt,
+                                  faults=faults, kind=self.slots[lease.slot].kind, needs_mb=needs_mb))
 
     def _current(self, slot: str, number: int) -> Lease | None:
         lease = self.slots[slot].running

@@ -34,6 +34,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     fit_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_rss_mb: float = 0.0
+    #: Most private memory that the worker was seen to hold, MiB; 0 for a job too short to be seen.
+    peak_private_mb: float = 0.0
     slot: str = ""
     device: str = ""
     #: Fingerprint of the encoded table.
@@ -46,7 +48,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     predictions_bytes: int = 0
     test_predicted: bool = False
     models_kept: bool = False
-    #: For a failed trial: ``error``, ``wrong_device``, ``not_finite``, ``out_of_memory``, ``worker_lost``.
+    #: For a failed trial: ``error``, ``wrong_device``, ``not_finite``, ``out_of_memory``,
+    #: ``gpu_out_of_memory``, ``storage``, ``time_limit``, ``worker_lost``.
     kind: str = ""
     reason: str = ""
     #: When it was told, UTC seconds.

@@ -32,9 +32,10 @@ from optimizer.study.searcher import Searcher, trial_seed
 
 #: Trials in a row that fail before their family is stopped on a dataset.
 MOST_FAILURES = 5
-#: The same for trials that took their workers with them, or their memory: each has cost several workers.
+#: The same for trials of a family that has never worked here and takes its workers with it, or their memory, or their
+#: time: each has cost several workers.
 MOST_CRASHES = 2
-_CRASHES = frozenset({"worker_lost", "out_of_memory"})
+_CRASHES = frozenset({"worker_lost", "out_of_memory", "gpu_lost", "gpu_out_of_memory", "time_limit"})
 
 
 @dataclass(kw_only=True)
@@ -109,6 +110,11 @@ class Book:
     def wants_gpus(self) -> bool:
         """Whether any family can still use a GPU."""
         return any("gpu" in kinds for kinds in self.kinds.values())
+
+    @property
+    def trial_bytes(self) -> int:
+        """Bytes of the predictions of one trial, of the dataset with the largest."""
+        return max((_trial_bytes(ledger.prepared) for ledger in self.ledgers.values()), default=0)
 
     # Datasets.
 
@@ -260,7 +266,8 @@ class Book:
                 self.close_family(dataset, lease.family, reason)
         elif kind == "wrong_device":
             self.close_family(lease.dataset, lease.family, reason)
-        elif family.failed_in_a_row >= (MOST_CRASHES if kind in _CRASHES else MOST_FAILURES):
+        elif family.failed_in_a_row >= (
+                MOST_CRASHES if kind in _CRASHES and not family.complete + family.pruned else MOST_FAILURES):
             self.close_family(lease.dataset, lease.family,
                               f"{family.failed_in_a_row} trials failed in a row, the last with: {reason}")
         return told
@@ -280,7 +287,8 @@ class Book:
         record = msgspec.convert(
             {"trial": lease.trial, "attempt": lease.attempt, "params": trial.params, "space": trial.space,
              "seed": trial.seed, "metric": ledger.prepared.metric, "table": ledger.prepared.fingerprint,
-             "slot": slot.name, "versions": dict(versions), "at": time.time(), **fields}, TrialRecord)
+             "slot": slot.name, "versions": dict(versions), "at": time.time(),
+             "peak_private_mb": round(lease.peak_mb, 1) if isinstance(lease, Lease) else 0.0, **fields}, TrialRecord)
         previous = ledger.best.score if ledger.best else None
         self._events.emit("trial_told", durable=True, **msgspec.to_builtins(record))
         del self._under_way[record.trial]

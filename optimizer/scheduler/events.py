@@ -43,6 +43,14 @@ class EventLog:
                 self._listeners.remove(listener)
                 self.notice(f"a listener failed and is told nothing more: {type(error).__name__}: {error}")
 
+    @property
+    def trouble(self) -> str:
+        """Why the journal does not take what it is given; empty while it does."""
+        return ""
+
+    def retry(self) -> None:
+        """Write what waits for the journal."""
+
     def notice(self, text: str) -> None:
         """Tell something that the person should know."""
         self.emit("notice", text=text)

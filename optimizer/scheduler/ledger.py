@@ -39,6 +39,12 @@ class FamilyLedger:
     models: list[TrialRecord] = field(default_factory=list)
     #: Why no trial starts any more; empty while they do.
     closed: str = ""
+    #: Longest step so far, and how many there were.
+    longest_step_s: float = 0.0
+    steps_seen: int = 0
+    #: Most private memory that a recent trial has held, in MiB; 0 while unknown.
+    peak_mb: float = 0.0
+    _recent_mb: list[float] = field(default_factory=list)
     _recent_s: list[float] = field(default_factory=list)
     _recent_step_s: list[float] = field(default_factory=list)
 
@@ -57,7 +63,12 @@ class FamilyLedger:
         self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
 
     def note_length(self, record: TrialRecord) -> None:
-        """Remember how long a trial and its steps took."""
+        """Remember how long a trial and its steps took, and how much memory."""
+        if record.peak_private_mb and record.kind != "out_of_memory":
+            self._recent_mb = [*self._recent_mb, record.peak_private_mb][-_RECENT:]
+            self.peak_mb = max(self._recent_mb)
+        self.steps_seen += len(record.step_seconds)
+        self.longest_step_s = max(self.longest_step_s, *record.step_seconds, 0.0)
         if record.state != "failed" and record.step_seconds:
             self._recent_s = [*self._recent_s, record.seconds][-_RECENT:]
             self._recent_step_s = [*self._recent_step_s, *record.step_seconds][-_RECENT:]

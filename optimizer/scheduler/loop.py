@@ -11,6 +11,7 @@ Everything that decides takes values and returns values; this file carries the d
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ import msgspec
 from optimizer import __version__, budgets
 from optimizer.backends.base import Backend, WorkerLost
 from optimizer.config.resolved import Study
-from optimizer.dispatch import MAX_ATTEMPTS, MAX_FAULTS, Dispatcher, Lease, Retry, SlotState
+from optimizer.dispatch import Dispatcher, SlotState
 from optimizer.gpus import GpuReport
 from optimizer.messages import (
     Event,
@@ -37,13 +38,16 @@ from optimizer.messages import (
     StopWorker,
     WorkerReady,
 )
-from optimizer.resources import Slot
+from optimizer.resources import Slot, available_memory_mb
 from optimizer.scheduler import board
 from optimizer.scheduler.book import Book, Told
 from optimizer.scheduler.events import EventLog
-from optimizer.scheduler.monitor import Monitor, ProcessLoad, over_cap
+from optimizer.scheduler.logs import trim_logs
+from optimizer.scheduler.memory import fits, reservation, scarce
+from optimizer.scheduler.monitor import Monitor, ProcessLoad
 from optimizer.scheduler.past import Past, major_changes
 from optimizer.scheduler.preparation import DatasetRefused, Preparation, ReadingOn
+from optimizer.scheduler.recovery import Recovery
 from optimizer.scheduler.signals import Signals
 from optimizer.status import RecentTrial, Status, write_status
 from optimizer.study.recorder import Recorder, RecorderTrouble
@@ -54,6 +58,10 @@ AHEAD_S = 0.25
 DRAIN_S = 30.0
 #: How often measurements are taken and the status is written.
 TICK_S = 1.0
+#: How often the memory of running jobs is looked at: some fill a gigabyte in a second.
+MEMORY_TICK_S = 0.25
+#: Free bytes of the disk below which no job starts, or room for two trials of each slot if that is more.
+LEAST_FREE_BYTES = 4_000_000
 #: Why a run ends when its budgets are used.
 FINISHED = "finished"
 DEADLINE = "the deadline has come"
@@ -70,9 +78,16 @@ class Plan:
     gpus: GpuReport
     #: Slot name to the card in OpenCL's counting.
     opencl: Mapping[str, tuple[int, int]]
+    #: MiB that the run may hold, and that this machine has.
+    memory_mb: float
+    whole_memory_mb: float
     first_started: float
     started: float
+    #: `started` by the clock that counts seconds since boot, sleep included.
+    started_boot: float
     deadline: float | None
+    #: Whether the deadline is a time of day, which follows the wall clock.
+    deadline_is_clock_time: bool = False
 
 
 class Scheduler:
@@ -95,26 +110,31 @@ class Scheduler:
         self._dispatcher = Dispatcher(slots={s.name: SlotState(name=s.name, kind=s.kind) for s in plan.slots})
         self._recent: deque[RecentTrial] = deque(maxlen=50)
         self._loads: dict[str, ProcessLoad] = {}
-        #: Slots whose worker holds too much memory and was killed for it.
-        self._over_memory: set[str] = set()
         self._versions: dict[str, str] = {}
+        self._recovery = Recovery(
+            slots=self._slots, limits=plan.study.resources, memory_mb=plan.memory_mb, dispatcher=self._dispatcher,
+            book=book, backend=backend, events=events, monitor=monitor, start=self._start, told=self._told,
+            is_short_of_disk=lambda: bool(self._storage_trouble()), versions=self._versions)
+        #: Why no job is started for a while; empty where jobs are.
+        self._held_back = ""
         #: When the recorder may be started again, and how often it was.
         self._recorder_from = 0.0
         self._recorder_restarts = 0
         self._ask_s = 0.02
         self._status_failed = False
-        self._next_tick = 0.0
+        self._next_tick = self._next_memory_tick = 0.0
         self._draining_until: float | None = None
         self._ending = ""
 
     def run(self) -> str:
         """Go on until there is nothing left to do; returns why it ended."""
         for slot in self._plan.slots:
-            self._backend.start(slot, self._plan.opencl.get(slot.name))
+            self._start(slot.name)
         while not self._ending:
             self._tick(time.monotonic())
             now = time.monotonic()
-            timeout = max(0.0, min(self._next_tick - now, self._until_prefetch(now)))
+            timeout = max(0.0, min(self._next_tick - now, self._next_memory_tick - now, self._until_prefetch(now),
+                                   self._until_deadline()))
             waitables = [*self._preparation.waitables(), self._signals]
             if now >= self._recorder_from:  # a dead one's connection is always ready
                 waitables.append(self.recorder.connection)
@@ -142,7 +162,7 @@ class Scheduler:
         if self._ending:
             return
         busy = bool(self._dispatcher.under_way)
-        if self._plan.deadline is not None and time.time() >= self._plan.deadline:
+        if self._until_deadline() <= 0:
             self._ending = DEADLINE
         elif self._draining_until is not None:
             if not busy or time.monotonic() >= self._draining_until:
@@ -157,15 +177,23 @@ class Scheduler:
     # Work for the slots.
 
     def _fill(self) -> None:
-        if self._draining_until is not None:
+        if self._draining_until is not None or self._held_back:
             return
-        for slot in self._dispatcher.wanting(time.monotonic(), self._ahead_s):
+        now = time.monotonic()
+        for slot in self._dispatcher.wanting(now, self._ahead_s):
             kind = self._slots[slot].kind
+            if self._recovery.is_ending(slot) or self._recovery.holds_back(slot, now):
+                continue
             retry = self._dispatcher.retry_for(kind)
             if retry is not None:
-                self._send(slot, retry.trial, retry.dataset, retry.family, retry.attempt, retry.faults)
-                continue
+                if self._fits(slot, retry.dataset, retry.family, retry.needs_mb):
+                    self._dispatcher.taken(retry)
+                    self._send(slot, retry.trial, retry.dataset, retry.family, retry.attempt, retry.faults,
+                               retry.needs_mb)
+                continue  # it waits until the others leave it room; a job that starts before it would keep that room
             while (pair := budgets.next_pair(self._uses(), kind)) is not None:
+                if not self._fits(slot, *pair):
+                    break
                 begun = time.monotonic()
                 trial = self._book.ask(*pair)
                 if trial is not None:
@@ -173,14 +201,27 @@ class Scheduler:
                     self._send(slot, trial, *pair, 1, 0)
                     break
 
-    def _send(self, slot: str, trial: str, dataset: str, family: str, attempt: int, faults: int) -> None:
+    def _send(self, slot: str, trial: str, dataset: str, family: str, attempt: int, faults: int,
+              needs_mb: float = 0.0) -> None:
         lease = self._dispatcher.assign(
             slot, trial=trial, dataset=dataset, family=family, attempt=attempt, faults=faults,
             expected_step_s=self._book.ledgers[dataset].families[family].typical_step_s,
-            limits=self._book.limits(dataset, family),
+            limits=self._book.limits(dataset, family), reserved_mb=self._reservation(slot, dataset, family, needs_mb),
         )
         workload = self._book.workload(lease, self._slots[slot].kind)
         self._backend.send(slot, RunJob(job=Job(trial=trial, attempt=attempt, lease=lease.number, workload=workload)))
+
+    def _fits(self, slot: str, dataset: str, family: str, needs_mb: float = 0.0) -> bool:
+        """Whether the memory that a job is expected to need is there beside what the other slots have reserved."""
+        return fits(self._reservation(slot, dataset, family, needs_mb), self._dispatcher.reserved_mb(slot),
+                    self._plan.memory_mb)
+
+    def _reservation(self, slot: str, dataset: str, family: str, needs_mb: float) -> float:
+        return max(needs_mb, reservation(peak_mb=self._book.ledgers[dataset].families[family].peak_mb,
+                                         share_mb=self._slots[slot].memory_mb, limit_mb=self._plan.memory_mb))
+
+    def _start(self, slot: str) -> None:
+        self._backend.start(self._slots[slot], self._plan.opencl.get(slot))
 
     def _uses(self) -> list[budgets.DatasetUse]:
         return self._book.uses(self._dispatcher.under_way, self._dispatcher.retries, self._slots, time.monotonic())
@@ -188,6 +229,16 @@ class Scheduler:
     @property
     def _ahead_s(self) -> float:
         return max(AHEAD_S, 2 * self._ask_s)
+
+    def _until_deadline(self) -> float:
+        """Seconds that are left to the run; a clock that is set meanwhile moves only a limit that is a clock time."""
+        plan = self._plan
+        if plan.deadline is None:
+            return math.inf
+        if plan.deadline_is_clock_time:
+            return plan.deadline - time.time()
+        # Unlike the monotonic clock this one goes on while a laptop is closed.
+        return plan.deadline - plan.started - (time.clock_gettime(time.CLOCK_BOOTTIME) - plan.started_boot)
 
     def _until_prefetch(self, now: float) -> float:
         """Seconds until a running job comes close enough to its end for the next one to be sent."""
@@ -201,7 +252,11 @@ class Scheduler:
 
     def _on_message(self, slot: str, message: Event | WorkerLost) -> None:
         now = time.monotonic()
-        if isinstance(message, WorkerReady):
+        if isinstance(message, WorkerLost):
+            self._recovery.worker_lost(slot, message, now, draining=self._draining_until is not None)
+        elif self._recovery.is_ending(slot):
+            return
+        elif isinstance(message, WorkerReady):
             self._dispatcher.ready(slot)
             if not self._versions:
                 for change in major_changes(self._past, message.versions):
@@ -226,16 +281,11 @@ class Scheduler:
                 if not self._book.wants_gpus and any(slot.gpu for slot in self._slots.values()):
                     self._give_up_gpus()
         elif isinstance(message, JobFailed):
-            lease = self._dispatcher.finished(slot, message.lease)
-            if lease is not None:
-                self._events.note(f"{lease.trial}:\n{message.traceback}")
-                self._fail(lease, slot, message.kind, message.reason, message.seconds)
+            self._recovery.job_failed(slot, message, now)
         elif isinstance(message, JobRevoked):
             lease = self._dispatcher.revoked(slot, message.lease)
             if lease is not None:
                 self._dispatcher.hand_back(lease)
-        else:
-            self._on_lost(slot, message, now)
 
     def _give_up_gpus(self) -> None:
         """Where no family can use a GPU after all, their slots' cores become CPU slots, each core in one slot only."""
@@ -254,43 +304,6 @@ class Scheduler:
         self.recorder.add(told.record, told.key)
         self._recent.append(board.recent_line(told.record, told.was_best))
 
-    def _fail(self, lease: Lease | Retry, slot: str, kind: str, reason: str, seconds: float = 0.0) -> None:
-        self._told(self._book.failed(lease, self._slots[slot], self._versions, kind=kind, reason=reason,
-                                     seconds=seconds))
-
-    def _on_lost(self, slot: str, message: WorkerLost, now: float) -> None:
-        over_memory = slot in self._over_memory
-        self._over_memory.discard(slot)
-        running = self._dispatcher.slots[slot].running
-        # What a worker held may have been left by earlier jobs: a fresh one gets one more chance.
-        lost = self._dispatcher.lost(slot, retry=not over_memory or (running is not None and running.faults == 0))
-        self._events.emit("worker_lost", slot=slot, reason=message.reason)
-        ran = lost.ran
-        if ran is not None and ran.started is not None:
-            seconds = round(now - ran.started, 3)
-            # The seconds of a trial that is given up are in its own record.
-            self._events.emit("job_lost", durable=True, trial=ran.trial, attempt=ran.attempt, slot=slot,
-                              reason=message.reason, blame=True, seconds=0.0 if lost.given_up else seconds)
-            if lost.given_up:
-                self._fail(ran, slot, "out_of_memory" if over_memory else "worker_lost",
-                           f"attempt {ran.attempt}: {message.reason}", seconds)
-            else:
-                family = self._book.ledgers[ran.dataset].families[ran.family]
-                family.charge(self._slots[slot].kind, seconds)
-        if lost.closed:
-            self._events.notice(f"slot {slot} is closed: its workers died {self._dispatcher.most_deaths} times in a "
-                                f"row; see logs/worker-{slot}.log")
-            self._book.set_slots(self._dispatcher.open_slots)
-            self._fail_stranded()
-        elif lost.restart and self._draining_until is None:
-            self._dispatcher.restarting(slot)
-            self._backend.start(self._slots[slot], self._plan.opencl.get(slot))
-
-    def _fail_stranded(self) -> None:
-        """Trials that are to be run again, and that no slot is left for."""
-        for retry in self._dispatcher.stranded(self._book.kinds):
-            self._fail(retry, next(iter(self._slots)), "worker_lost", f"no {retry.kind} slot is left to run it again")
-
     # What others say.
 
     def _advance_preparation(self) -> None:
@@ -301,12 +314,8 @@ class Scheduler:
                 self._book.refuse_dataset(outcome.dataset, outcome.reason)
             else:
                 for retry in self._book.add_dataset(outcome):
-                    if retry.attempt > MAX_ATTEMPTS or retry.faults >= MAX_FAULTS:
-                        self._fail(retry, next(iter(self._slots)), "worker_lost",
-                                   f"it was under way at {retry.attempt - 1} ends of workers and schedulers")
-                    else:
-                        self._dispatcher.add_retry(retry)
-                self._fail_stranded()
+                    self._recovery.take_up(retry)
+                self._recovery.fail_stranded()
 
     def _hear_recorder(self) -> None:
         while self.recorder.connection.poll(0):
@@ -345,15 +354,22 @@ class Scheduler:
     # Once a second.
 
     def _tick(self, now: float) -> None:
+        if now >= self._next_memory_tick:
+            self._next_memory_tick = now + MEMORY_TICK_S
+            available_mb = available_memory_mb()
+            self._recovery.watch_memory(available_mb, self._plan.whole_memory_mb)
+            self._hold_back(self._storage_trouble() or scarce(available_mb, self._plan.whole_memory_mb))
         if now < self._next_tick:
             return
         self._next_tick = now + TICK_S
+        self._events.retry()
         pids = {name: self._backend.pid(name) for name in self._slots}
         self._loads = {name: self._monitor.worker(pid, now) for name, pid in pids.items() if pid is not None}
-        for slot, held in over_cap(self._loads, {n: s.memory_mb for n, s in self._slots.items()}):
-            self._over_memory.add(slot)
-            self._backend.kill(slot, f"out of memory: held {held:.0f} MiB, the slot may hold "
-                                     f"{self._slots[slot].memory_mb:.0f} MiB")
+        self._recovery.watch(now, self._loads)
+        try:
+            trim_logs(self._plan.folder / "logs")
+        except OSError as error:
+            self._events.note(f"a log cannot be cut: {error}")
         self._finish_datasets()
         try:
             self.write_status("stopping" if self._draining_until is not None else "running")
@@ -362,6 +378,21 @@ class Scheduler:
             if not self._status_failed:
                 self._events.notice(f"status.json cannot be written: {error}")
             self._status_failed = True
+
+    def _storage_trouble(self) -> str:
+        """Why results could not be stored now; empty where they can."""
+        free = shutil.disk_usage(self._plan.folder).free
+        needed = max(LEAST_FREE_BYTES, self._book.trial_bytes * 2 * len(self._slots))
+        if free < needed:
+            return (f"the disk of {self._plan.folder} has {free / 1e6:.0f} MB left, and {needed / 1e6:.0f} MB are "
+                    "wanted; it goes on when there is room")
+        return self._events.trouble
+
+    def _hold_back(self, reason: str) -> None:
+        """Start no jobs while something is amiss, and say so once."""
+        if bool(reason) != bool(self._held_back):
+            self._events.notice(f"no job is started: {reason}" if reason else "jobs are started again")
+        self._held_back = reason
 
     def _finish_datasets(self) -> None:
         active = {lease.dataset for lease in self._dispatcher.under_way}

@@ -15,6 +15,9 @@ from optimizer.datasets.problem import Prepared, differences
 from optimizer.records import TrialRecord, split_trial_id
 from optimizer.search_space import SearchSpace
 
+#: Longest time between two events that is believed: beyond, the clock was set or the machine slept.
+_LONGEST_GAP_S = 3600.0
+
 
 @dataclass(kw_only=True)
 class Asked:
@@ -49,10 +52,11 @@ class Past:
     spaces: dict[str, SearchSpace] = field(default_factory=dict)
     #: Slot-seconds of jobs that were lost, by dataset, family and kind of slot.
     lost_s: dict[tuple[str, str, str], float] = field(default_factory=lambda: defaultdict(float))
-    #: Jobs that the journal saw start and not end: trial to slot and time.
+    #: Jobs that the journal saw start and not end: trial to slot and `heard_s` at their start.
     open_jobs: dict[str, tuple[str, float]] = field(default_factory=dict)
-    #: Time of the latest event.
+    #: Time of the latest event, and the seconds that lie between all of them, as far as they are to be believed.
     last_t: float = 0.0
+    heard_s: float = 0.0
     #: Trials whose fold models were kept at first and then dropped.
     models_dropped: set[str] = field(default_factory=set)
 
@@ -71,7 +75,7 @@ def read_past(path: Path) -> Past:
 def _charge_open_jobs(past: Past) -> None:
     """Jobs that ended with their scheduler have used their slots all the same, up to the last that was heard."""
     for trial, (slot, started) in past.open_jobs.items():
-        _charge(past, trial, slot, max(0.0, past.last_t - started))
+        _charge(past, trial, slot, past.heard_s - started)
     past.open_jobs.clear()
 
 
@@ -97,10 +101,15 @@ def major_changes(past: Past, now: Mapping[str, str]) -> list[str]:
 
 def _replay(past: Past, record: dict[str, Any]) -> None:
     event = record["event"]
+    if event == "run_started":
+        # What passed while no scheduler ran is nobody's.
+        _charge_open_jobs(past)
+        past.last_t = record["t"]
+    past.heard_s += min(max(0.0, record["t"] - (past.last_t or record["t"])), _LONGEST_GAP_S)
+    past.last_t = record["t"]
     if event in ("job_lost", "trial_told"):
         past.open_jobs.pop(record["trial"], None)
     if event == "run_started":
-        _charge_open_jobs(past)
         past.incarnation += 1
         past.first_started = past.first_started or record["t"]
     elif event == "dataset_ready":
@@ -114,7 +123,7 @@ def _replay(past: Past, record: dict[str, Any]) -> None:
         asked = past.asked[record["trial"]]
         asked.attempts = record["attempt"]
         asked.kind = kind_of(record["slot"])
-        past.open_jobs[record["trial"]] = (record["slot"], record["t"])
+        past.open_jobs[record["trial"]] = (record["slot"], past.heard_s)
     elif event == "job_lost":
         if record["trial"] in past.asked:
             past.asked[record["trial"]].faults += record["blame"]
@@ -124,7 +133,6 @@ def _replay(past: Past, record: dict[str, Any]) -> None:
         past.told[record["trial"]] = msgspec.convert(record, TrialRecord)
     elif event == "models_dropped":
         past.models_dropped.add(record["trial"])
-    past.last_t = record["t"]
 
 
 def remember_number(past: Past, trial: str) -> None:

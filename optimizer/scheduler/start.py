@@ -23,7 +23,7 @@ from optimizer.scheduler.book import Book
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.folder import make_folder
 from optimizer.scheduler.lock import RunLock
-from optimizer.scheduler.loop import AT_ONCE, FINISHED, Plan, Scheduler
+from optimizer.scheduler.loop import AT_ONCE, DEADLINE, FINISHED, Plan, Scheduler
 from optimizer.scheduler.monitor import Monitor
 from optimizer.scheduler.past import Past, read_past, remember_number
 from optimizer.scheduler.preparation import Preparation
@@ -55,7 +55,9 @@ class Machine:
 
     gpus: GpuReport
     cores: tuple[int, ...]
+    #: MiB that the run may hold, and that there are.
     memory_mb: float
+    whole_memory_mb: float
     plan: SlotPlan
     #: Family to the device that was chosen for it: ``gpu``, ``cpu`` or ``any``.
     devices: Mapping[str, str]
@@ -101,8 +103,9 @@ def survey(study: Study, environment: Mapping[str, str], log: Path) -> Machine:
         wanted = {"gpu", "cpu"} if device == "any" else {device}
         kinds[name] = frozenset(wanted & here)
     by_slot = {slot.name: opencl[slot.gpu.uuid] for slot in plan.slots if slot.gpu and slot.gpu.uuid in opencl}
-    return Machine(gpus=msgspec.structs.replace(report, gpus=gpus), cores=cores, memory_mb=memory_mb, plan=plan,
-                   devices=devices, opencl=by_slot, kinds=kinds, notices=(*notices, *plan.notices))
+    return Machine(gpus=msgspec.structs.replace(report, gpus=gpus), cores=cores, memory_mb=memory_mb,
+                   whole_memory_mb=whole_mb, plan=plan, devices=devices, opencl=by_slot, kinds=kinds,
+                   notices=(*notices, *plan.notices))
 
 
 def _can_use(family: str, gpus: Sequence[Gpu], opencl: Mapping[str, tuple[int, int]]) -> bool:
@@ -184,7 +187,10 @@ def _run_locked(
         events = EventLog(journal, folder / "logs" / "run.log", narrate, listeners)
         plan = Plan(
             study=study, folder=folder, slots=machine.plan.slots, gpus=machine.gpus, opencl=machine.opencl,
-            first_started=first_started, started=started, deadline=study.deadline_at(first_started, started),
+            memory_mb=machine.memory_mb, whole_memory_mb=machine.whole_memory_mb,
+            first_started=first_started, started=started, started_boot=time.clock_gettime(time.CLOCK_BOOTTIME),
+            deadline=study.deadline_at(first_started, started),
+            deadline_is_clock_time=not isinstance(study.deadline, float),
         )
         book = Book(
             study, kinds=machine.kinds, slots=len(plan.slots), events=events, store=Store(folder), past=past,
@@ -209,7 +215,7 @@ def _run_locked(
         scheduler.write_status(state)
         # From here on a signal ends us as it ends any program: whatever is not in optuna.db yet is in the journal.
         signals.close()
-        if not recorder.finish(_HURRIED_FLUSH_S if reason == AT_ONCE else _FLUSH_S):
+        if not recorder.finish(_HURRIED_FLUSH_S if reason in (AT_ONCE, DEADLINE) else _FLUSH_S):
             events.notice("optuna.db lacks the latest trials; the next start adds them from the journal")
         scheduler.write_status(state)
         return Outcome(state=state, reason=reason, folder=folder)

@@ -16,6 +16,8 @@ from optimizer.records import TrialRecord
 from optimizer.search_space import Categorical, Domain, Int, SearchSpace
 from optimizer.strategies.base import running_means
 
+#: The constraint that a trial which runs out of memory violates.
+MEMORY_CONSTRAINT = "memory"
 #: User attribute that carries our complete record, as JSON text.
 RECORD_ATTRIBUTE = "record"
 #: User attribute that carries the trial's identity.
@@ -54,17 +56,33 @@ def distributions(space: SearchSpace, point: Mapping[str, Any]) -> dict[str, Bas
     return {p.name: distribution(p.domain) for p in space.parameters if p.name in point}
 
 
-def frozen_trial(record: TrialRecord, space: SearchSpace) -> FrozenTrial:
-    """A told trial as a finished Optuna trial, with the running means as its intermediate values."""
+def violated_mb(record: TrialRecord) -> float | None:
+    """By how much a trial broke the constraint that is its memory, in MiB (all that it held); ``None`` if it did not.
+
+    That a point does not fit says nothing of how good it would be, so it is told as a violated constraint.
+    """
+    if record.state == "failed" and record.kind in ("out_of_memory", "gpu_out_of_memory"):
+        return max(1.0, record.peak_private_mb)
+    return None
+
+
+def frozen_trial(record: TrialRecord, space: SearchSpace, *, for_sampler: bool = False) -> FrozenTrial:
+    """A told trial as a finished Optuna trial, with the running means as its intermediate values.
+
+    Samplers leave failed trials out. With ``for_sampler`` one that ran out of memory is a pruned one with a violated
+    constraint, which they learn to avoid.
+    """
     point = space.restricted(record.params)
-    state = _STATES[record.state]
-    value = record.score if state is not TrialState.FAIL else None
+    violation = violated_mb(record)
+    state = TrialState.PRUNED if for_sampler and violation is not None else _STATES[record.state]
+    value = record.score if record.state != "failed" else None
     if value is not None and not math.isfinite(value):
         raise ValueError(f"{record.trial}: a told score is finite; found {value!r}")
     trial = optuna.create_trial(
         state=state, value=value, params=point, distributions=distributions(space, point),
         intermediate_values=dict(enumerate(running_means(record.fold_scores))),
         user_attrs={TRIAL_ATTRIBUTE: record.trial, RECORD_ATTRIBUTE: msgspec.json.encode(record).decode()},
+        constraints=None if violation is None else {MEMORY_CONSTRAINT: violation},
     )
     # Optuna keeps naive local time, for people to read; budgets and durations are counted from our own records.
     trial.datetime_complete = datetime.datetime.fromtimestamp(record.at)

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from optimizer.records import TrialRecord
 from optimizer.search_space import Categorical, SearchSpace
 from optimizer.strategies.base import DecidedTrial, Sampler, running_means
-from optimizer.study.frozen import distributions, frozen_trial, suggest
+from optimizer.study.frozen import MEMORY_CONSTRAINT, distributions, frozen_trial, suggest, violated_mb
 
 #: Told trials that the sampler keeps when its history is trimmed.
 KEEP_BEST = 250
@@ -67,7 +67,7 @@ class Searcher:
                 self._seen.add(_key(point))
         self._trim()
         for record in self._told:
-            self._study.add_trial(frozen_trial(record, self.space))
+            self._study.add_trial(frozen_trial(record, self.space, for_sampler=True))
 
     def ask(self, trial: str) -> dict[str, Any] | None:
         """A complete point for this trial, or ``None`` where every point has been asked."""
@@ -100,7 +100,11 @@ class Searcher:
         if asked is None:
             if not self.space.contains(self.space.restricted(record.params)):
                 return
-            self._study.add_trial(frozen_trial(record, self.space))
+            self._study.add_trial(frozen_trial(record, self.space, for_sampler=True))
+        elif (violation := violated_mb(record)) is not None:
+            # A failed trial would teach the sampler nothing, and it would ask for the like again.
+            asked.set_constraint(MEMORY_CONSTRAINT, violation)
+            self._study.tell(asked, state=TrialState.PRUNED)
         elif record.state == "failed":
             self._study.tell(asked, state=TrialState.FAIL)
         else:
@@ -176,7 +180,7 @@ class Searcher:
         running = {trial: asked.params for trial, asked in self._running.items()}
         self._study = self._new_study()
         for record in self._told:
-            self._study.add_trial(frozen_trial(record, self.space))
+            self._study.add_trial(frozen_trial(record, self.space, for_sampler=True))
         for trial, point in running.items():
             self._add_running(trial, point)
 

@@ -331,7 +331,10 @@ def test_trials_are_run_again_on_their_kind_of_slot_the_oldest_first() -> None:
         dispatcher.lost(slot)
     dispatcher.add_retry(Retry(trial="cars/tree/9", dataset="cars", family="tree", attempt=1, faults=0, kind="cpu"))
 
-    taken = [retry.trial for _ in range(3) if (retry := dispatcher.retry_for("cpu"))]
+    taken = []
+    while (retry := dispatcher.retry_for("cpu")) is not None:
+        dispatcher.taken(retry)
+        taken.append(retry.trial)
 
     assert taken == ["cars/tree/2", "cars/tree/9"]
     assert [r.trial for r in dispatcher.retries] == ["cars/tree/0"]
@@ -391,3 +394,77 @@ def test_before_its_last_step_a_job_may_end_only_after_it() -> None:
 
 def test_a_job_that_waits_has_no_end_in_sight() -> None:
     assert assigned(a_dispatcher(), expected_step_s=1.0).expected_left_s(0.0) is None
+
+
+# Attempts that fail while their worker lives, and memory.
+
+
+def test_a_failed_attempt_is_run_again_until_it_has_had_its_last() -> None:
+    dispatcher = a_dispatcher()
+    given_up = []
+    for attempt in range(1, MAX_FAULTS + 1):
+        lease = started(dispatcher, attempt=attempt, faults=attempt - 1)
+        outcome = dispatcher.failed_attempt("cpu0", lease.number, blame=True)
+        assert outcome is not None
+        given_up.append(outcome[1])
+
+    assert given_up == [False] * (MAX_FAULTS - 1) + [True]
+    assert [r.attempt for r in dispatcher.retries] == list(range(2, MAX_FAULTS + 1))
+
+
+def test_a_failed_attempt_under_an_old_lease_changes_nothing() -> None:
+    dispatcher = a_dispatcher()
+    started(dispatcher)
+
+    assert dispatcher.failed_attempt("cpu0", 99, blame=True) is None
+    assert dispatcher.slots["cpu0"].running is not None
+
+
+def test_what_is_nobodys_fault_costs_an_attempt_and_no_fault() -> None:
+    dispatcher = a_dispatcher()
+    started(dispatcher)
+
+    dispatcher.lost("cpu0", blame=False)
+
+    assert [(r.attempt, r.faults) for r in dispatcher.retries] == [(2, 0)]
+
+
+def test_a_worker_that_is_replaced_is_no_death() -> None:
+    dispatcher = a_dispatcher(most_deaths=1)
+
+    lost = dispatcher.lost("cpu0", orderly=True)
+
+    assert (lost.restart, lost.closed) == (True, False)
+
+
+def test_a_slot_whose_worker_cannot_be_ended_is_closed() -> None:
+    dispatcher = a_dispatcher()
+    started(dispatcher)
+
+    lost = dispatcher.lost("cpu0", usable=False)
+
+    assert (lost.restart, lost.closed) == (False, True)
+    assert dispatcher.open_slots == 0
+
+
+def test_of_a_running_and_a_waiting_job_the_larger_reservation_counts() -> None:
+    dispatcher = a_dispatcher("cpu0", "cpu1")
+    for slot, sizes in {"cpu0": (100.0, 300.0), "cpu1": (200.0, 50.0)}.items():
+        for size in sizes:
+            lease = dispatcher.assign(slot, trial="cars/tree/0", dataset="cars", family="tree", attempt=1, faults=0,
+                                      expected_step_s=0.0, limits=(), reserved_mb=size)
+            dispatcher.started(slot, lease.number, 5, 0.0) if dispatcher.slots[slot].running is None else None
+
+    assert sorted(dispatcher.reserved_mb("none")) == [200.0, 300.0]
+    assert dispatcher.reserved_mb("cpu0") == [200.0]
+
+
+def test_the_need_of_an_attempt_that_died_of_its_memory_goes_with_the_next() -> None:
+    dispatcher = a_dispatcher()
+    started(dispatcher)
+
+    dispatcher.lost("cpu0", needs_mb=2000.0)
+
+    retry = dispatcher.retry_for("cpu")
+    assert retry is not None
+    assert retry.needs_mb == 2000.0

@@ -289,3 +289,34 @@ def test_a_trials_seed_depends_on_the_study_and_the_trial_alone() -> None:
     seeds = {trial_seed(s, f"cars/tree/{n}") for s in range(3) for n in range(100)}
     assert len(seeds) == 300
     assert all(0 <= seed < 2**31 - 1 for seed in seeds)
+
+
+# What does not fit into memory.
+
+
+def test_what_ran_out_of_memory_is_asked_less_and_less() -> None:
+    """Depth above 5 never fits, and would be the best if it did."""
+    searcher = a_searcher("tpe")
+    depths = []
+    for number in range(80):
+        params = asked(searcher, number)
+        depths.append(params["depth"])
+        if params["depth"] > 5:
+            searcher.tell(a_result(number, params, None, state="failed", kind="out_of_memory",
+                                   peak_private_mb=1000.0 * params["depth"]))
+        else:
+            searcher.tell(a_result(number, params, float(params["depth"])))
+
+    assert sum(depth > 5 for depth in depths[50:]) <= 9  # 3 of 7 depths by chance: 13
+
+
+def test_what_ran_out_of_memory_is_remembered_after_a_restart_and_no_score_to_a_pruner() -> None:
+    searcher = a_searcher("tpe")
+    params = SPACE.complete(POINT)
+
+    searcher.restore([a_result(0, params, None, state="failed", kind="out_of_memory", peak_private_mb=900.0)])
+
+    [trial] = searcher._study.get_trials(deepcopy=False)
+    assert trial.constraints == {"memory": 900.0}
+    assert trial.state.name == "PRUNED"
+    assert searcher.history() == []

@@ -1,0 +1,89 @@
+"""Memory as a budget: what a job reserves, whether it fits beside the others, and who holds too much.
+
+A slot's share is the run's limit divided by its slots. A job whose family has needed more than that on this dataset
+reserves what was needed, and waits until the others leave it room. Sizes are MiB of private memory: pages of mapped
+tables are shared by all workers and count for none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+#: A job may need this much more than the largest of its family so far.
+MARGIN = 1.25
+#: A job that died of its cap may hold this many times what it held at its death, if the run's limit allows it.
+SECOND_CHANCE = 2.0
+#: A cap this near to the run's limit cannot be raised.
+WHOLE = 0.95
+#: The machine's free memory, as a share of all, below which no job starts, and below which one is ended.
+SCARCE, CRITICAL = 0.03, 0.015
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """A running job's memory."""
+
+    slot: str
+    held_mb: float
+    reserved_mb: float
+    #: What it may hold before it is ended.
+    cap_mb: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TooMuch:
+    """A job to be ended, and why."""
+
+    slot: str
+    held_mb: float
+    reason: str
+
+
+def reservation(*, peak_mb: float, share_mb: float, limit_mb: float) -> float:
+    """What a job reserves, by the largest that its family has held on this dataset (0 while unknown)."""
+    wanted = peak_mb * MARGIN if peak_mb else share_mb
+    return min(limit_mb, max(wanted, share_mb))
+
+
+def fits(wanted_mb: float, reserved_mb: Iterable[float], limit_mb: float) -> bool:
+    """Whether a job may start beside those that have reserved this much; alone it always may."""
+    others = sum(reserved_mb)
+    # A hair of tolerance: shares are quotients and their sum is not quite the limit.
+    return not others or others + wanted_mb <= limit_mb * (1 + 1e-9)
+
+
+def too_much(holdings: Iterable[Holding], limit_mb: float) -> list[TooMuch]:
+    """Jobs that hold more than they may: each over its own cap, or the greediest where the whole run is over."""
+    jobs = list(holdings)
+    over = [TooMuch(slot=job.slot, held_mb=job.held_mb, reason=(
+        f"out of memory: held {job.held_mb:.0f} MiB of the {job.cap_mb:.0f} MiB that it may"))
+        for job in jobs if job.held_mb > job.cap_mb]
+    held = sum(job.held_mb for job in jobs)
+    if not over and held > limit_mb:
+        greediest = max(jobs, key=lambda job: job.held_mb - job.reserved_mb)
+        over = [TooMuch(slot=greediest.slot, held_mb=greediest.held_mb, reason=(
+            f"out of memory: the run held {held:.0f} MiB of its {limit_mb:.0f} MiB, and this job "
+            f"{greediest.held_mb:.0f} MiB with {greediest.reserved_mb:.0f} MiB reserved"))]
+    return over
+
+
+def second_chance(*, held_mb: float, cap_mb: float, limit_mb: float) -> float | None:
+    """What a job that died of its memory reserves for another attempt; ``None`` where it had all there is."""
+    if cap_mb >= WHOLE * limit_mb:
+        return None
+    return min(limit_mb, max(SECOND_CHANCE * held_mb, cap_mb))
+
+
+def scarce(available_mb: float, whole_mb: float) -> str:
+    """Why no job may start for want of memory on the machine, whoever took it; empty where there is enough."""
+    if available_mb >= SCARCE * whole_mb:
+        return ""
+    return f"this machine has {available_mb:.0f} MiB of memory left of {whole_mb:.0f} MiB"
+
+
+def to_give_back(available_mb: float, whole_mb: float, held_mb: Mapping[str, float]) -> str | None:
+    """The slot whose job is ended for the sake of the machine: the largest, where next to nothing is left."""
+    if available_mb >= CRITICAL * whole_mb or not held_mb:
+        return None
+    return max(held_mb, key=lambda slot: held_mb[slot])
