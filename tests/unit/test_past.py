@@ -19,8 +19,13 @@ class Journals:
     """Writes events one after the other, a second apart."""
 
     def __init__(self, path: Path) -> None:
-        ticks = iter(range(100, 1000))
-        self.journal = Journal(path, lambda: float(next(ticks)))
+        #: The wall clock, which somebody may set.
+        self.clock = 99.0
+        self.journal = Journal(path, self.tick)
+
+    def tick(self) -> float:
+        self.clock += 1.0
+        return self.clock
 
     def __call__(self, event: str, **fields: Any) -> None:
         self.journal.append(event, **fields)
@@ -103,6 +108,29 @@ def test_seconds_of_lost_jobs_stay_used_by_kind_of_slot(journals: Journals) -> N
     journals.told("cars/tree/0")
 
     assert dict(journals.past().lost_s) == {("cars", "tree", "cpu"): 5.0, ("cars", "tree", "gpu"): 5.0}
+
+
+@pytest.mark.parametrize("jump", [8 * 3600.0, -8 * 3600.0])
+def test_a_clock_that_was_set_while_a_job_ran_does_not_eat_the_budget(journals: Journals, jump: float) -> None:
+    journals("run_started")
+    journals.asked("cars/tree/0")
+    journals.started("cars/tree/0")
+    journals.clock += jump
+    journals("notice", text="an hour at most is believed of what passed")
+    journals("run_started")
+
+    assert 0.0 <= journals.past().lost_s["cars", "tree", "cpu"] <= 3601.0
+
+
+def test_the_night_between_two_starts_is_not_charged(journals: Journals) -> None:
+    journals("run_started")
+    journals.asked("cars/tree/0")
+    journals.started("cars/tree/0")
+    journals("step_finished", trial="cars/tree/0")
+    journals.clock += 3600.0
+    journals("run_started")
+
+    assert journals.past().lost_s["cars", "tree", "cpu"] == 1.0
 
 
 def test_a_number_is_never_used_twice(journals: Journals) -> None:
