@@ -65,12 +65,15 @@ class Groups:
             return
         self._start_from = now + min(_LONGEST_PAUSE_S, 0.25 * 2.0 ** self._starts)
         self._starts += 1
-        with self._log.open("ab") as log:
-            self._guard = subprocess.Popen(
-                # Isolated, without site packages, by its path: nothing is loaded but this file.
-                [_PYTHON, "-I", "-S", guard.__file__], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log,
-                cwd="/", start_new_session=True, bufsize=0,
-            )
+        try:
+            with self._log.open("ab") as log:
+                self._guard = subprocess.Popen(
+                    # Isolated, without site packages, by its path: nothing is loaded but this file.
+                    [_PYTHON, "-I", "-S", guard.__file__], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                    stderr=log, cwd="/", start_new_session=True, bufsize=0,
+                )
+        except OSError:
+            return  # no process, descriptor or room on the disk now; what it guards against is rare, and we try again
         assert self._guard.stdin is not None  # noqa: S101 - for the type checker
         os.set_blocking(self._guard.stdin.fileno(), False)
         for leader, start in self._groups.items():

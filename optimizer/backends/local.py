@@ -27,6 +27,8 @@ from optimizer.worker import GPU_LOST_CODE, WorkerSettings
 
 #: Seconds that killed processes may take to be gone when the backend closes.
 _CLOSE_S = 5.0
+#: Seconds after which a worker that could not be started counts as lost, so that the next try is not made at once.
+_START_AGAIN_S = 2.0
 
 
 class _Worker:
@@ -64,12 +66,21 @@ class LocalBackend:
         self._families = tuple(families)
         self._clock = clock
         self._workers: dict[str, _Worker] = {}
+        #: Slots whose worker could not be started: when that is said, and why.
+        self._not_started: dict[str, tuple[float, str]] = {}
         self._groups = Groups(folder / "logs" / "guard.log")
         #: Processes that SIGKILL did not end; the guard keeps them in mind, and we what is left of them.
         self._abandoned: list[subprocess.Popen[bytes]] = []
 
     def start(self, slot: Slot, opencl: tuple[int, int] | None = None) -> None:
         """Start ``python -m optimizer.worker`` with its slot's environment; pinning is the worker's first act."""
+        try:
+            self._start(slot, opencl)
+        except OSError as error:
+            # Too many processes, descriptors or too little memory now; in a while it may go.
+            self._not_started[slot.name] = self._clock() + _START_AGAIN_S, f"could not be started: {error}"
+
+    def _start(self, slot: Slot, opencl: tuple[int, int] | None) -> None:
         logs = self._folder / "logs"
         end, theirs = channel()
         settings = WorkerSettings(
@@ -83,6 +94,9 @@ class LocalBackend:
                 env=slot_environment(slot, os.environ), cwd=logs, pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL, start_new_session=True,
             )
+        except OSError:
+            end.close()
+            raise
         finally:
             theirs.close()
         self._workers[slot.name] = _Worker(process, end)
@@ -99,7 +113,8 @@ class LocalBackend:
         """Wait on every channel at once; a death is seen by end-of-file or by its exit code, whichever is first."""
         self._take_steps()
         now = self._clock()
-        timeout_s = min([timeout_s, *(w.ending.wait_s(now) for w in self._workers.values() if w.ending is not None)])
+        timeout_s = min([timeout_s, *(w.ending.wait_s(now) for w in self._workers.values() if w.ending is not None),
+                         *(max(0.0, due - now) for due, _ in self._not_started.values())])
         by_connection = {w.end.connection: slot for slot, w in self._workers.items() if w.end is not None}
         ready = connection.wait([*by_connection, *others], timeout_s)
         received: list[tuple[str, Event | WorkerLost]] = []
@@ -115,6 +130,10 @@ class LocalBackend:
                 received.append((slot, self._buried(slot)))
             elif worker.ending is not None and worker.ending.is_hopeless(self._clock()):
                 received.append((slot, self._given_up(slot)))
+        for slot, (due, reason) in list(self._not_started.items()):
+            if self._clock() >= due:
+                del self._not_started[slot]
+                received.append((slot, WorkerLost(reason=reason)))
         self._groups.look()
         self._bury_late_ones()
         return received

@@ -82,7 +82,6 @@ def test_a_guard_that_was_killed_first_has_a_successor_that_does_its_work(tmp_pa
     assert wait_until(lambda: not living(pids), PROMISED_S), living(pids)
 
 
-
 def test_a_signal_to_the_whole_terminal_session_leaves_nobody(tmp_path: Path) -> None:
     run, _ = started_with_a_grandchild(tmp_path)
     family = all_of(run)

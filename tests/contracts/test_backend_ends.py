@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from optimizer.backends.local import LocalBackend
 from optimizer.ending import HOPELESS_S
 from optimizer.messages import Job, JobFailed, JobFinished, JobRevoked, JobStarted, RunJob
 from optimizer.process import start_time
+from optimizer.resources import Slot
 
 STUBS = Path(__file__).resolve().parent.parent / "stubs"
 
@@ -170,6 +173,28 @@ def test_closing_with_one_that_cannot_be_killed_ends_too(bench: Bench, monkeypat
 
     assert bench.backend.pid("cpu0") is None
     process.wait()
+
+
+# What cannot be started.
+
+
+def test_a_worker_that_cannot_be_started_is_lost_after_a_pause_and_the_slot_can_be_tried_again(
+    bench: Bench, clock: Clock, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "Popen", refuse)
+        bench.backend.start(Slot(name="cpu0", cores=CORES[:1], threads=1))
+    assert bench.backend.receive(0.0) == []
+    clock.now += 2.0
+
+    lost = loss(bench)
+
+    assert lost == WorkerLost(reason="could not be started: [Errno 11] Resource temporarily unavailable")
+    bench.start()
+    assert bench.answers()
 
 
 # Ended by itself.
