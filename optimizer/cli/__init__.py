@@ -5,7 +5,7 @@ Exit codes: 0 done, 1 something broke that should not have, 2 the person can men
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 from typing import NoReturn
 
@@ -13,6 +13,7 @@ import click
 
 from optimizer import __version__
 from optimizer.cli.groups import SuggestingGroup
+from optimizer.cli.streams import OutputLost, fill_gaps, say
 from optimizer.errors import OptimizerError, UserError, printable
 
 EXIT_BROKEN = 1
@@ -27,13 +28,16 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """The console script."""
+    fill_gaps()
     try:
         cli(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        say(error.format_message())
         code = 0
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        say(text.getvalue().rstrip(), err=True)
         code = EXIT_MENDABLE
     except click.exceptions.Exit as error:
         code = error.exit_code
@@ -41,12 +45,13 @@ def main() -> NoReturn:
         code = 3
     except OptimizerError as error:
         # A message quotes files and their names: nothing in them shall reach the terminal as a command to it.
-        click.echo("\n".join(map(printable, f"error: {error}".split("\n"))), err=True)
+        say("\n".join(map(printable, f"error: {error}".split("\n"))), err=True)
         code = EXIT_MENDABLE if isinstance(error, UserError) else EXIT_BROKEN
-    except BrokenPipeError:
-        # Whoever read our output has left; a second flush at exit must not complain about it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+    except OutputLost as lost:
+        # A reader that has left (`| head`) has seen enough; a full disk behind `>` is another matter.
+        code = 0 if isinstance(lost.__cause__, BrokenPipeError) else EXIT_BROKEN
+        if code:
+            say(f"error: standard output cannot be written: {lost}", err=True)
     else:
         code = 0
     sys.exit(code)

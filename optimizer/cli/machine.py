@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from optimizer.cli import cli
+from optimizer.cli.streams import show
 from optimizer.errors import UserError
 
 _LIBRARIES = ("optuna", "xgboost", "lightgbm", "catboost", "scikit-learn", "numpy", "pandas", "pyarrow", "sqlalchemy")
@@ -45,16 +46,16 @@ def doctor(study: Path | None, *, as_json: bool) -> None:
     advice = _advice()
     plan = _plan_of(study) if study is not None else None
     if as_json:
-        click.echo(json.dumps({"facts": facts, "advice": advice, "plan": plan}))
+        show(json.dumps({"facts": facts, "advice": advice, "plan": plan}))
         return
     for name, fact in facts.items():
-        click.echo(f"{name:14}{fact}")
+        show(f"{name:14}{fact}")
     for line in advice:
-        click.echo(f"note: {line}")
+        show(f"note: {line}")
     if plan is not None:
-        click.echo(f"\n{study} would use")
+        show(f"\n{study} would use")
         for line in plan:
-            click.echo(f"  {line}")
+            show(f"  {line}")
 
 
 @cli.command()
@@ -69,7 +70,7 @@ def schema(out: Path | None) -> None:
     known = KnownNames(families=family_names(), samplers=sampler_names(), pruners=pruner_names())
     text = json.dumps(json_schema(known), indent=2) + "\n"
     if out is None:
-        click.echo(text, nl=False)
+        show(text, nl=False)
     else:
         out.write_text(text, encoding="utf-8")
 

@@ -18,6 +18,7 @@ import click
 
 from optimizer import __version__
 from optimizer.cli import cli
+from optimizer.cli.streams import say
 from optimizer.config.init import study_file_for
 from optimizer.errors import RunFolderError, UserError, did_you_mean
 from optimizer.journal import read
@@ -49,7 +50,7 @@ def run(study: str, *, time_: str | None, trials: int | None, deadline: str | No
         seed: int | None, target: str | None, metric: str | None, fresh: bool, plain: bool, debug: bool) -> None:
     """Run a study file, or a folder with train.csv; an existing run is resumed."""
     # Before anything heavy is loaded, so that nobody looks at an empty screen.
-    click.echo(f"optimizer {__version__}: reading {study}")
+    say(f"optimizer {__version__}: reading {study}")
     from optimizer.config.load import Overrides
 
     path = _study_path(study, {"target": target, "metric": metric},
@@ -74,7 +75,7 @@ def init(folder: Path, train: str | None, target: str | None, metric: str | None
     """Look at a folder of tables and write studies/<folder>.toml, with what was inferred and why."""
     path = _init(folder, {"train": train, "target": target, "metric": metric, "id": id_, "task": task,
                           "time_per_dataset": time_})
-    click.echo(f"wrote {path}\nread it, then: optimizer run {path}")
+    say(f"wrote {path}\nread it, then: optimizer run {path}")
 
 
 @cli.command()
@@ -87,17 +88,17 @@ def stop(run: str) -> None:
     folder = find_run(run)
     pid = holder(folder)
     if pid is None:
-        click.echo(f"{folder.name} is not running")
+        say(f"{folder.name} is not running")
         return
     os.kill(pid, signal.SIGTERM)
-    click.echo(f"asked {folder.name} (pid {pid}) to stop; running trials have a few seconds to finish")
+    say(f"asked {folder.name} (pid {pid}) to stop; running trials have a few seconds to finish")
     until = time.monotonic() + _STOP_S
     while holder(folder) == pid:
         if time.monotonic() > until:
             raise UserError(f"{folder.name} (pid {pid}) has not stopped within {_STOP_S:.0f} s; `kill -9 {pid}` "
                             "ends it, and no told trial is lost by that")
         time.sleep(0.2)
-    click.echo(f"stopped; resume with: optimizer run {folder}.toml")
+    say(f"stopped; resume with: optimizer run {folder}.toml")
 
 
 def _study_path(study: str, given: dict[str, str | None], time_: str | None) -> Path:
@@ -108,9 +109,9 @@ def _study_path(study: str, given: dict[str, str | None], time_: str | None) -> 
         existing = own if own.is_file() else study_file_for(path, Path("studies"))
         if not existing.is_file():
             written = _init(path, {**given, "time_per_dataset": time_})
-            click.echo(f"wrote {written}")
+            say(f"wrote {written}")
             return written
-        click.echo(f"{existing} is there already and is used as it is")
+        say(f"{existing} is there already and is used as it is")
         path = existing
     elif path.suffix != ".toml":
         named = Path("studies") / f"{path.name}.toml"
@@ -167,7 +168,7 @@ def _carry_out(path: Path, overrides: Overrides, *, fresh: bool, plain: bool, de
         raise RunFolderError(f"{study.name} is being run already (pid {pid}); look at it with `optimizer watch "
                              f"{study.name}`, or end it with `optimizer stop {study.name}`")
     if fresh and study.folder.exists():
-        click.echo(f"the earlier run is kept as {set_aside(study.folder)}")
+        say(f"the earlier run is kept as {set_aside(study.folder)}")
     make_folder(study.folder)
     _check_narrowing(study)
     with _screen(study.folder, plain=plain or debug):
@@ -238,13 +239,13 @@ def _say_how_it_ended(outcome: Outcome, path: Path) -> None:
         failed = next((t.reason for t in reversed(view.trials()) if t.state == "failed"), "")
         if failed:
             raise UserError(f"every trial failed, the last with: {failed}; see {outcome.folder}/logs/run.log")
-    click.echo(report.as_text(report.summarize(view), max(80, shutil.get_terminal_size((200, 40)).columns)))
+    say(report.as_text(report.summarize(view), max(80, shutil.get_terminal_size((200, 40)).columns)))
     for name, reason in refused.items():
-        click.echo(f"{name} could not be used: {reason}", err=True)
+        say(f"{name} could not be used: {reason}", err=True)
     if outcome.reason == DEADLINE:
-        click.echo(f"{DEADLINE}; to go on, give it a later one: optimizer run {path} --deadline ...")
+        say(f"{DEADLINE}; to go on, give it a later one: optimizer run {path} --deadline ...")
         return
     if outcome.state == "stopped":
-        click.echo(f"{outcome.reason}; resume with: optimizer run {path}", err=True)
+        say(f"{outcome.reason}; resume with: optimizer run {path}", err=True)
         sys.exit(EXIT_STOPPED)
-    click.echo(f"finished; more time with: optimizer run {path} --time +1h")
+    say(f"finished; more time with: optimizer run {path} --time +1h")

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from optimizer.cli import cli
+from optimizer.cli.streams import show
 from optimizer.errors import UserError
 
 _RUN = click.argument("run")
@@ -21,10 +22,10 @@ _RUN = click.argument("run")
 @_RUN
 def watch(run: str) -> None:
     """Show a run's dashboard; q or Ctrl-C leaves, and the run goes on."""
-    from optimizer.views.dashboard import main as show
+    from optimizer.views.dashboard import main as dashboard
     from optimizer.views.results import find_run
 
-    sys.exit(show([str(find_run(run))]))
+    sys.exit(dashboard([str(find_run(run))]))
 
 
 @cli.command()
@@ -41,15 +42,15 @@ def status(run: str, *, as_json: bool) -> None:
     state = read_status(folder / "status.json")
     alive = holder(folder) is not None
     if as_json:
-        click.echo(json.dumps({"alive": alive, "status": msgspec.to_builtins(state)}, allow_nan=False))
+        show(json.dumps({"alive": alive, "status": msgspec.to_builtins(state)}, allow_nan=False))
         return
     if state is None:
         raise UserError(f"{folder.name} has no status yet; look again in a moment, or see {folder}/logs")
     size = shutil.get_terminal_size((100, 40))
     for line in lines(state, width=size.columns, height=max(24, size.lines - 2), now=time.time()):
-        click.echo(line.plain.rstrip())
+        show(line.plain.rstrip())
     if not alive and state.state not in ("finished", "stopped"):
-        click.echo(f"its scheduler is gone; resume with: optimizer run {folder}.toml")
+        show(f"its scheduler is gone; resume with: optimizer run {folder}.toml")
 
 
 @cli.command()
@@ -66,7 +67,7 @@ def leaderboard(run: str, *, dataset: str | None, family: str | None, top: int, 
     view = RunView.open(find_run(run))
     board = view.leaderboard(dataset, family, top)
     if as_json:
-        click.echo(json.dumps(boards.as_data(board), allow_nan=False))
+        show(json.dumps(boards.as_data(board), allow_nan=False))
     elif sys.stdout.isatty():
         from rich.console import Console
 
@@ -74,7 +75,7 @@ def leaderboard(run: str, *, dataset: str | None, family: str | None, top: int, 
         for line in boards.lines(view, board, console.width):
             console.print(line, no_wrap=True)
     else:
-        click.echo(boards.text(view, board))
+        show(boards.text(view, board))
 
 
 @cli.command()
@@ -87,7 +88,7 @@ def export(run: str, *, top: int, dataset: str | None) -> None:
     from optimizer.views.submissions import export as write
 
     for path in write(find_run(run), top=top, dataset=dataset):
-        click.echo(path)
+        show(str(path))
 
 
 @cli.command()
@@ -113,5 +114,5 @@ def predict(run: str, table: Path, *, model: str | None, dataset: str | None, ou
     if not path.parent.is_dir():
         raise UserError(f"--out: there is no folder {path.parent}")
     write_new_predictions(folder, record, prediction.stored, prediction.ids, path)
-    click.echo(f"{path}: {len(prediction.stored):,} rows predicted by {record.trial}")
+    show(f"{path}: {len(prediction.stored):,} rows predicted by {record.trial}")
 
