@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 #: A message names no more of the known words.
@@ -31,9 +31,7 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
         by_small_letters[word] for word in difflib.get_close_matches(found.lower(), by_small_letters, n=1, cutoff=0.6)]
     if near:
         return f"did you mean {cut(near[0])!r}?"
-    listed = ", ".join(map(printable, words[:_LISTED])) + (f" and {len(words) - _LISTED} more" if len(words) > _LISTED
-                                                           else "")
-    return f"known here: {listed}" if words else ""
+    return f"known here: {listed(words, _LISTED)}" if words else ""
 
 
 def printable(text: str) -> str:
@@ -44,6 +42,17 @@ def printable(text: str) -> str:
 def cut(text: str, longest: int = 80) -> str:
     """The beginning of a text that may be of any length."""
     return text if len(text) <= longest else f"{text[:longest - 3]}..."
+
+
+def quoted(text: object) -> str:
+    """A cell, a name or another text of a person's file as a message shows it: on one line, in quotes, and short."""
+    return repr(cut(str(text)))
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Names out of a file, safe to show, and how many more there are."""
+    shown = ", ".join(printable(cut(name)) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 class OptimizerError(Exception):

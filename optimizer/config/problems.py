@@ -160,6 +160,8 @@ def _not_found(given: str, folder: Path) -> str:
         return f"found the URL {shown_path(given)}, expected a file on this machine; {following}"
     if os.path.isdir(path):
         return f"found the folder {shown_path(given)}, expected a file in it"
+    if os.path.islink(path) and not os.path.exists(path):
+        return f"found the link {shown_path(given)}, which leads nowhere; replace it by the file"
     if os.path.exists(path):
         return f"found the pipe or device {shown_path(given)}, expected a regular file; copy what it gives into one"
     if given.count("/") > _MAX_FOLDERS:

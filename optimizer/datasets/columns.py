@@ -20,8 +20,9 @@ from optimizer.datasets.cells import (
     to_numbers,
     without,
 )
-from optimizer.datasets.encode import DATE_PARTS, Boolean, Categorical, Date, Encoding, Numeric, date_parts
+from optimizer.datasets.encode import DATE_PARTS, Boolean, Categorical, Date, Encoding, Numeric, as_toml, date_parts
 from optimizer.datasets.read import TextTable
+from optimizer.errors import quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -242,8 +243,8 @@ def _quantities(distinct: pa.Array) -> str:
         return ""
     if n_written:
         example = distinct.filter(written)[0].as_py()
-        return f"numbers have units or separators, such as {example!r}; plain numbers would serve better"
-    words = ", ".join(map(repr, rest.to_pylist()))
+        return f"numbers have units or separators, such as {quoted(example)}; plain numbers would serve better"
+    words = ", ".join(map(quoted, rest.to_pylist()))
     return f"cells are numbers but for {words}; if that means missing, say so with missing = [...]"
 
 
@@ -260,5 +261,5 @@ def _not_a_number(table: TextTable, name: str, text: pa.ChunkedArray) -> Excepti
     rows = np.flatnonzero(wrong) if wrong is not None else np.array([0])
     cell = text[int(rows[0])].as_py()
     return table.error(
-        f"{len(rows)} of its cells are no numbers, the first is {cell!r}", row=int(rows[0]), column=name,
-        hint=f'take it from numeric = [...], or say that the text means missing: missing = ["{cell}"]')
+        f"{len(rows)} of its cells are no numbers, the first is {quoted(cell)}", row=int(rows[0]), column=name,
+        hint=f'take it from numeric = [...], or say that the text means missing: missing = [{as_toml(cell)}]')

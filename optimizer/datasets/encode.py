@@ -6,6 +6,7 @@ An encoder is a value, kept as ``encoder.json`` beside the table. It is learned 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from optimizer.datasets.cells import clean, to_dates, to_numbers, without
 from optimizer.datasets.progress import Progress, silent
 from optimizer.datasets.read import TextTable, read_table
 from optimizer.datasets.table import Feature
-from optimizer.errors import DatasetError, StorageFault, did_you_mean
+from optimizer.errors import DatasetError, StorageFault, cut, did_you_mean, quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     Columns = npt.NDArray[np.float32]
 
+#: Letters of an id.
+_LONGEST_ID = 1000
 #: Columns are written to the row-major matrix in groups of so many, a cache line of 32-bit floats.
 _GROUP = 16
 
@@ -189,7 +192,7 @@ def encode_new(table_folder: Path, path: Path) -> tuple[Columns, npt.NDArray[np.
     x = np.empty((table.rows, len(encoder.features)), np.float32)
     encode_table(encoder, table, x, silent())
     has_ids = encoder.id is not None and encoder.id in table.names
-    return x, as_ids(table.column(str(encoder.id))) if has_ids else None
+    return x, read_ids(table, str(encoder.id)) if has_ids else None
 
 
 def check_columns(found: Sequence[str], needed: Sequence[str], path: Path) -> None:
@@ -198,9 +201,9 @@ def check_columns(found: Sequence[str], needed: Sequence[str], path: Path) -> No
     lacking = [name for name in needed if name not in there]
     if lacking:
         near = did_you_mean(lacking[0], there - set(needed))
-        listed = ", ".join(map(repr, lacking[:8])) + (f" and {len(lacking) - 8} more" if len(lacking) > 8 else "")
+        named = ", ".join(map(quoted, lacking[:8])) + (f" and {len(lacking) - 8} more" if len(lacking) > 8 else "")
         raise DatasetError(
-            f"the training table has {'a column' if len(lacking) == 1 else 'columns'} that this one lacks: {listed}"
+            f"the training table has {'a column' if len(lacking) == 1 else 'columns'} that this one lacks: {named}"
             + (f" ({near})" if near.startswith("did") else ""), path=path,
             hint=f"leave {'it' if len(lacking) == 1 else 'them'} out of training with drop = [...], "
                  "or give the column the same name in both files")
@@ -211,6 +214,27 @@ def as_ids(cells: pa.ChunkedArray) -> npt.NDArray[np.str_]:
     import numpy as np
 
     return np.array([text or "" for text in cells.to_pylist()], dtype=np.str_)
+
+
+def read_ids(table: TextTable, name: str) -> npt.NDArray[np.str_]:
+    """Ids of every row; raises `DatasetError` where one is missing, or so long that no id is."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    cells = table.column(name)
+    # Every id takes the room of the longest, four bytes a letter.
+    longest = pc.max(pc.utf8_length(cells)).as_py() or 0
+    if longest > _LONGEST_ID:
+        row = int(np.argmax(np.asarray(pc.fill_null(pc.utf8_length(cells), 0).to_numpy())))
+        raise table.error(f"an id of {longest:,} letters, and at most {_LONGEST_ID:,} are read", row=row, column=name,
+                          hint="is this the right id column?")
+    ids = as_ids(cells)
+    missing = np.flatnonzero(np.char.strip(ids) == "")
+    if len(missing):
+        raise table.error(f"{len(missing)} {'row has' if len(missing) == 1 else 'rows have'} no id: "
+                          f"{table.where(missing.tolist())}", row=int(missing[0]), column=name,
+                          hint="fill them in, for a submission names its rows by them, or choose another id column")
+    return ids
 
 
 def load_encoder(table_folder: Path) -> Encoder:
@@ -288,9 +312,14 @@ def _refuse_infinite(table: TextTable, column: str, values: Columns) -> None:
         row = int(np.flatnonzero(infinite)[0])
         cell = table.column(column)[row].as_py()
         raise table.error(
-            f"{int(infinite.sum())} infinite or too large for a 32-bit number, the first is {cell!r}",
+            f"{int(infinite.sum())} infinite or too large for a 32-bit number, the first is {quoted(cell)}",
             row=row, column=column,
-            hint=f'say that it means missing, with missing = ["{cell}"], or leave the column out with drop')
+            hint=f"say that it means missing, with missing = [{as_toml(cell)}], or leave the column out with drop")
+
+
+def as_toml(cell: str) -> str:
+    """A cell as a study file would write it, as long as it is short."""
+    return json.dumps(cut(cell), ensure_ascii=not cell.isprintable())
 
 
 def _lower(text: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -8,7 +8,7 @@ from optimizer.datasets.cells import clean, date_format_of, to_dates, to_numbers
 from optimizer.datasets.encode import distinct_codes
 from optimizer.datasets.problem import Problem
 from optimizer.datasets.read import TextTable
-from optimizer.errors import DatasetError
+from optimizer.errors import DatasetError, quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,9 +23,10 @@ def fold_kind(problem: Problem, task: str) -> str:
     Raises `DatasetError` for wishes that exclude each other.
     """
     if problem.folds < 2:
-        raise DatasetError(f"folds = {problem.folds}: cross-validation needs at least 2", path=problem.train)
+        raise DatasetError(f"folds = {problem.folds}: cross-validation needs at least 2", path=problem.train,
+                           hint="set folds = 5")
     if problem.repeats < 1:
-        raise DatasetError(f"repeats = {problem.repeats}: at least 1", path=problem.train)
+        raise DatasetError(f"repeats = {problem.repeats}: at least 1", path=problem.train, hint="set repeats = 1")
     if problem.time is not None:
         if problem.groups is not None:
             raise DatasetError("time and groups are both given", path=problem.train,
@@ -78,11 +79,11 @@ def check_classes(kind: str, problem: Problem, y: npt.NDArray[np.float64], folds
                 for part in (train, valid))
             if lacking or (unseen and len(classes) == 2):
                 part, label = ("train", lacking[0]) if lacking else ("validate", unseen[0])
-                raise DatasetError(f"fold {fold + 1} would {part} without a row of class {label!r}",
+                raise DatasetError(f"fold {fold + 1} would {part} without a row of class {quoted(label)}",
                                    path=problem.train, hint="lower folds, or choose other folds")
             if unseen:
                 notices.append(f"fold {fold + 1} of repeat {repeat + 1} validates no row of "
-                               f"{', '.join(map(repr, unseen))}")
+                               f"{', '.join(map(quoted, unseen[:12]))}")
     return tuple(notices)
 
 
@@ -93,8 +94,8 @@ def read_groups(table: TextTable, name: str) -> npt.NDArray[np.int32]:
     codes, _ = distinct_codes(clean(table.column(name)))
     missing = np.flatnonzero(codes < 0)
     if len(missing):
-        raise table.error(f"{len(missing)} rows have no group: {table.where(missing.tolist())}",
-                          row=int(missing[0]), column=name)
+        raise table.error(f"{_rows(len(missing))} no group: {table.where(missing.tolist())}",
+                          row=int(missing[0]), column=name, hint="fill them in, or remove these rows from the file")
     return codes
 
 
@@ -107,14 +108,25 @@ def read_time(table: TextTable, name: str) -> npt.NDArray[np.float64]:
     if wrong is not None:
         codes, distinct = distinct_codes(text)
         found = date_format_of(distinct)
+        strange = np.flatnonzero(wrong)
+        if found is None and 2 * len(strange) < len(values):
+            raise table.error(f"{_rows(len(strange))} a time that is no number, the first is "
+                              f"{quoted(text[int(strange[0])].as_py())}: {table.where(strange.tolist())}",
+                              row=int(strange[0]), column=name, hint="mend these cells, or remove their rows")
         if found is None:
-            raise table.error("is neither numbers nor dates, so the rows have no order", column=name)
+            raise table.error("is neither numbers nor dates, so the rows have no order", column=name, hint=(
+                "name another column with time = ..., or write its dates alike, as in 2026-01-31"))
         stamps = to_dates(distinct, found[0]).astype("int64").to_numpy().astype(np.float64)
         values = np.append(stamps, np.nan)[codes]
     missing = np.flatnonzero(np.isnan(values))
     if len(missing):
-        raise table.error(f"{len(missing)} rows have no time: {table.where(missing.tolist())}",
-                          row=int(missing[0]), column=name)
+        raise table.error(f"{_rows(len(missing))} no time: {table.where(missing.tolist())}",
+                          row=int(missing[0]), column=name, hint="fill them in, or remove these rows from the file")
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        raise table.error(f"{_rows(len(infinite))} an infinite time, the first is "
+                          f"{quoted(table.column(name)[int(infinite[0])].as_py())}",
+                          row=int(infinite[0]), column=name, hint="mend these cells, or remove their rows")
     return values
 
 
@@ -126,11 +138,16 @@ def read_weights(table: TextTable, name: str) -> npt.NDArray[np.float64]:
     bad = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
     if len(bad):
         cell = table.column(name)[int(bad[0])].as_py()
-        raise table.error(f"a weight is a number of at least 0, and {len(bad)} are not, the first is {cell!r}: "
-                          f"{table.where(bad.tolist())}", row=int(bad[0]), column=name)
+        raise table.error(f"a weight is a number of at least 0, and {len(bad)} are not, the first is {quoted(cell)}: "
+                          f"{table.where(bad.tolist())}", row=int(bad[0]), column=name,
+                          hint="mend these cells, or leave weights out")
     if not weights.any():
-        raise table.error("every weight is 0", column=name)
+        raise table.error("every weight is 0", column=name, hint="leave weights out, or name another column")
     return weights
+
+
+def _rows(count: int) -> str:
+    return "1 row has" if count == 1 else f"{count} rows have"
 
 
 def _shuffled(

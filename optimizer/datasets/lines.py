@@ -70,7 +70,7 @@ def check_quotes(path: Path, delimiter: str, progress: Progress) -> None:
 
     A parser takes all lines between for the content of one cell, and says nothing.
     """
-    with text_lines(path) as text, _unlimited_fields():
+    with text_lines(path) as text, unlimited_fields():
         reader, start, before = csv.reader(text, delimiter=delimiter, strict=True), 1, 0
         while True:
             try:
@@ -112,12 +112,12 @@ def _records(path: Path, delimiter: str) -> Iterator[Iterator[tuple[int, list[st
             yield start, record
             start = reader.line_num + 1  # type: ignore[attr-defined]
 
-    with text_lines(path) as text, _unlimited_fields():
+    with text_lines(path) as text, unlimited_fields():
         yield numbered(csv.reader(text, delimiter=delimiter))
 
 
 @contextmanager
-def _unlimited_fields() -> Iterator[None]:
+def unlimited_fields() -> Iterator[None]:
     """The csv module refuses cells of more than 131,072 letters, by a limit that is global."""
     limit = csv.field_size_limit(2**31 - 1)
     try:

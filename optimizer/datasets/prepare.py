@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from optimizer.datasets.columns import LeftOut, decide
-from optimizer.datasets.encode import Encoder, Encoding, Loss, as_ids, check_columns, encode_table
+from optimizer.datasets.encode import Encoder, Encoding, Loss, check_columns, encode_table, read_ids
 from optimizer.datasets.folder import open_or_none, write_folder
 from optimizer.datasets.folds import check_classes, fold_kind, make_folds, read_groups, read_time, read_weights
 from optimizer.datasets.problem import Prepared, Problem
@@ -28,7 +28,7 @@ from optimizer.datasets.roles import Roles, read_roles
 from optimizer.datasets.submission import Shape, rows_of, shape_of
 from optimizer.datasets.table import TableMeta
 from optimizer.datasets.target import Target, read_target
-from optimizer.errors import DatasetError, UserError
+from optimizer.errors import DatasetError, UserError, listed, quoted
 from optimizer.metrics import default_metric, get_metric
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _inferred(resolved: _Resolved) -> list[str]:
     problem, roles = resolved.problem, resolved.roles
     notices = []
     if problem.target is None:
-        notices.append(f"target is {resolved.target_column!r}: {roles.target.why}")
+        notices.append(f"target is {quoted(resolved.target_column)}: {roles.target.why}")
     if problem.id is None and roles.id.value is not None:
         notices.append(f"id is {roles.id.value!r}: {roles.id.why}")
     if problem.task is None:
@@ -112,8 +112,14 @@ def _resolve(problem: Problem, progress: Progress) -> _Resolved:
     _refuse_double_use(problem, name, roles.id.value)
     train = read_table(Path(problem.train), delimiter=problem.delimiter, on_bad_rows=problem.bad_rows,
                        progress=progress)
+    used = {"target": name, "weights": problem.weights, "groups": problem.groups, "time": problem.time}
+    for key, column in used.items():
+        if column is not None and column not in train.names:
+            raise DatasetError(f"{key}: its cells are lists, structs or bytes, which are no plain values",
+                               path=problem.train, column=column, hint="write the column as text or numbers")
     if len(train.names) < 2:
-        raise DatasetError("the table has one column, and a target alone cannot be learned", path=problem.train)
+        raise DatasetError("the table has one column, and a target alone cannot be learned", path=problem.train,
+                           hint="put the columns to learn from beside it; is the delimiter right?")
     target = read_target(train, problem, name, metric)
     # A row left out of these two would be a row without a prediction: they are read strictly in any case.
     test, sample = (None if path is None else read_table(Path(path), delimiter=problem.delimiter, progress=progress)
@@ -132,10 +138,12 @@ def _refuse_double_use(problem: Problem, target: str, identifier: str | None) ->
     uses = {"id": identifier, "weights": problem.weights, "groups": problem.groups, "time": problem.time}
     for key, column in uses.items():
         if column == target:
-            raise DatasetError(f"{target!r} is the target and cannot also be {key}", path=problem.train)
+            raise DatasetError(f"{target!r} is the target and cannot also be {key}", path=problem.train,
+                               hint=f"name another column, or leave {key} out")
     for column in problem.categorical:
         if column in problem.numeric:
-            raise DatasetError(f"{column!r} is in both categorical and numeric", path=problem.train)
+            raise DatasetError(f"{column!r} is in both categorical and numeric", path=problem.train,
+                               hint="take it out of one of them")
 
 
 def _parts(resolved: _Resolved) -> dict[str, str]:
@@ -171,7 +179,7 @@ def _encode(resolved: _Resolved, fingerprint: str, folder: Path, progress: Progr
     features = encoder.features
     if not features:
         raise DatasetError("no column is left that a model could learn from", path=problem.train,
-                           hint="; ".join(column_notices))
+                           hint="; ".join([*column_notices, "give the table a column that tells rows apart"]))
     x = _matrix(folder / "x.npy", train.rows, len(features))
     _, missing = encode_table(encoder, train, x, progress)
     x.flush()
@@ -227,9 +235,7 @@ def _choose_columns(resolved: _Resolved, progress: Progress) -> tuple[list[Encod
         else:
             chosen.append(decision.outcome)
     for reason, columns in left_out.items():
-        listed = ", ".join(columns[:_NAMED_COLUMNS])
-        more = f" and {len(columns) - _NAMED_COLUMNS} more" if len(columns) > _NAMED_COLUMNS else ""
-        notices.append(f"left out, {reason}: {listed}{more}")
+        notices.append(f"left out, {reason}: {listed(columns, _NAMED_COLUMNS)}")
     return chosen, notices
 
 
@@ -237,9 +243,9 @@ def _unused(train: TextTable, test: TextTable, target: str) -> list[str]:
     extra = sorted(set(test.names) - set(train.names))
     notices = []
     if extra:
-        notices.append(f"the test table has columns that training lacks; they are not used: {', '.join(extra)}")
+        notices.append(f"the test table has columns that training lacks; they are not used: {listed(extra)}")
     if target in test.names:
-        notices.append(f"the test table has a column {target!r}, like the target; it is not used")
+        notices.append(f"the test table has a column {quoted(target)}, like the target; it is not used")
     return notices
 
 
@@ -250,7 +256,7 @@ def _encode_test(
     import numpy as np
 
     id_column = resolved.roles.id.value
-    ids = as_ids(test.column(id_column)) if id_column is not None and id_column in test.names else None
+    ids = read_ids(test, id_column) if id_column is not None and id_column in test.names else None
     rows = rows_of(resolved.sample, test, id_column, ids)
     if rows.ids is not None:
         np.save(folder / "ids.npy", rows.ids)
@@ -263,8 +269,8 @@ def _encode_test(
 
 def _loss_notices(losses: Sequence[Loss], rows: int) -> list[str]:
     return [
-        f"column {loss.column!r}: {loss.cells} test rows ({loss.cells / rows:.1%}) hold what training has not, "
-        f"such as {loss.example!r}; it counts as missing"
+        f"column {quoted(loss.column)}: {loss.cells} test rows ({loss.cells / rows:.1%}) hold what training has not, "
+        f"such as {quoted(loss.example)}; it counts as missing"
         for loss in losses if loss.cells >= _WORTH_SAYING * rows
     ]
 

@@ -9,22 +9,33 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from optimizer.datasets.lines import NAMED, bad_rows, check_quotes, lines_of_rows, name_lines, text_lines
+from optimizer.datasets.lines import (
+    NAMED,
+    bad_rows,
+    check_quotes,
+    lines_of_rows,
+    name_lines,
+    text_lines,
+    unlimited_fields,
+)
 from optimizer.datasets.progress import Progress, silent
-from optimizer.datasets.scan import Scan, open_bytes, scan, table_format
-from optimizer.errors import DatasetError
+from optimizer.datasets.scan import MAX_ROW, Scan, open_bytes, refuse_other_kinds, scan, table_format
+from optimizer.errors import DatasetError, cut, listed, printable, quoted
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
-#: A row must fit into one block of the parser.
-_BLOCK = 16 * 1024 * 1024
+_NO_ROWS = "put the rows below the header, or leave the dataset out"
+#: A table of more columns is of another kind; each costs its own memory, whatever the rows.
+_MOST_COLUMNS = 100_000
+_LONGEST_NAME = 1000
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
@@ -113,14 +124,17 @@ class _ParquetTable(TextTable):
         import pyarrow.parquet as pq
 
         # Asking for column `a` also brings a column `a.b`, for a dot means a nested field there: go by name.
-        with pq.ParquetFile(self.path) as file:
-            chunks = [batch.column(name) for batch in file.iter_batches(columns=[name], use_threads=False)]
+        try:
+            with pq.ParquetFile(self.path) as file:
+                chunks = [batch.column(name) for batch in file.iter_batches(columns=[name], use_threads=False)]
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(self.path, error, name) from None
         cells = pa.chunked_array(chunks)
         try:
             if pa.types.is_dictionary(cells.type):
                 cells = cells.cast(cells.type.value_type)
             return cells.cast(pa.string())
-        except pa.ArrowNotImplementedError:
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
             raise self.error(f"cells of type {cells.type} cannot be read", column=name,
                              hint=f'leave the column out: drop = ["{name}"]') from None
 
@@ -163,7 +177,7 @@ def read_table(
                 'mend the file, or leave such rows out with bad_rows = "drop"'))
         notices.append(f"{said}; left out")
     if table.num_rows == 0:
-        raise DatasetError("the table has a header and no rows", path=path)
+        raise DatasetError("the table has a header and no rows", path=path, hint=_NO_ROWS)
     return _CsvTable(path, table, found, delimiter, len(names), notices)
 
 
@@ -171,23 +185,33 @@ def _read_header(path: Path, delimiter: str) -> tuple[tuple[str, ...], int]:
     """The names, and for CSV the number of bytes that the header takes."""
     if table_format(path) == "parquet":
         names, size = tuple(_parquet_schema(path).names), 0
+        if not names:
+            raise DatasetError("the table has no columns", path=path, hint="write it anew, or leave the dataset out")
     else:
         with open_bytes(path) as stream:
-            mark = stream.read(3) == codecs.BOM_UTF8
+            first = stream.read(64)
+        mark = first.startswith(codecs.BOM_UTF8)
+        refuse_other_kinds(path, first.removeprefix(codecs.BOM_UTF8))
         seen: list[str] = []
 
-        def watched(lines: Iterable[str]) -> Iterator[str]:
-            for line in lines:
+        def watched(text: IO[str]) -> Iterator[str]:
+            left = MAX_ROW
+            while line := text.readline(left + 1):
+                left -= len(line)
+                if left < 0:
+                    raise DatasetError(f"the header takes more than {MAX_ROW // 2**20} MB", path=path, line=1,
+                                       hint="is this a table, and is every quote in its first line closed?")
                 seen.append(line)
                 yield line
 
-        with text_lines(path) as text:
+        with text_lines(path) as text, unlimited_fields():
             try:
                 # The reader takes as many lines as the first record has, and not one more.
                 names = tuple(next(csv.reader(watched(text), delimiter=delimiter), []))
             except (csv.Error, UnicodeDecodeError) as error:
                 scan(path, silent())
-                raise DatasetError(f"the header cannot be read: {error}", path=path, line=1) from None
+                raise DatasetError(f"the header cannot be read: {error}", path=path, line=1,
+                                   hint="the first line names the columns, with the delimiter between them") from None
         size = sum(len(line.encode()) for line in seen) + (len(codecs.BOM_UTF8) if mark else 0)
     _check_header(path, names, delimiter)
     return names, size
@@ -195,23 +219,32 @@ def _read_header(path: Path, delimiter: str) -> tuple[tuple[str, ...], int]:
 
 def _check_header(path: Path, names: tuple[str, ...], delimiter: str) -> None:
     if not names:
-        raise DatasetError("the first line is empty, and should name the columns", path=path, line=1)
+        raise DatasetError("the first line is empty, and should name the columns", path=path, line=1,
+                           hint="put their names there, or remove the empty lines above them")
+    if len(names) > _MOST_COLUMNS:
+        raise DatasetError(f"{len(names):,} columns, and at most {_MOST_COLUMNS:,} can be read", path=path, line=1,
+                           hint="is the delimiter right, or do rows and columns need to be swapped?")
+    long = next((at for at, name in enumerate(names) if len(name) > _LONGEST_NAME), None)
+    if long is not None:
+        raise DatasetError(f"the name of column {long + 1} has {len(names[long]):,} letters, and at most "
+                           f"{_LONGEST_NAME:,} are read: {quoted(names[long])}", path=path, line=1,
+                           hint="is a quote or a line end missing in the header?")
     if len(names) == 1:
         for other, called in _DELIMITERS.items():
             if other != delimiter and other in names[0]:
                 raise DatasetError(
-                    f"the header is one column, {names[0][:60]!r}: it seems to be separated by another character",
+                    f"the header is one column, {quoted(names[0])}: it seems to be separated by another character",
                     path=path, line=1, hint=f"set delimiter = {_toml(other)} ({called})")
     empty = [str(at + 1) for at, name in enumerate(names) if not name.strip()]
     if empty:
-        raise DatasetError(f"column {', '.join(empty)} has no name", path=path, line=1, hint=(
+        raise DatasetError(f"column {listed(empty)} has no name", path=path, line=1, hint=(
             "name it in the first line (pandas writes an unnamed index column unless told index=False)"))
-    doubled = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    doubled = sorted(name for name, count in Counter(names).items() if count > 1)
     if doubled:
-        places = ", ".join(str(at + 1) for at, name in enumerate(names) if name == doubled[0])
+        places = [str(at + 1) for at, name in enumerate(names) if name == doubled[0]]
         raise DatasetError(
-            f"the name {doubled[0]!r} is there more than once (columns {places})"
-            + (f"; so are {', '.join(map(repr, doubled[1:NAMED]))}" if doubled[1:] else ""),
+            f"the name {quoted(doubled[0])} is there more than once (columns {listed(places, NAMED)})"
+            + (f"; so are {', '.join(map(quoted, doubled[1:NAMED]))}" if doubled[1:] else ""),
             path=path, line=1, hint="give every column its own name")
 
 
@@ -234,7 +267,7 @@ def _parse_csv(
         try:
             table = pa_csv.read_csv(
                 _Watched(stream, path.name, progress),  # one thread: the cores belong to the workers
-                read_options=pa_csv.ReadOptions(column_names=list(names), block_size=_BLOCK, use_threads=False),
+                read_options=pa_csv.ReadOptions(column_names=list(names), block_size=MAX_ROW, use_threads=False),
                 parse_options=pa_csv.ParseOptions(
                     delimiter=delimiter, newlines_in_values=True, invalid_row_handler=count_bad,
                     # In a table of one column an empty line is a missing cell.
@@ -245,10 +278,12 @@ def _parse_csv(
             )
         except pa.ArrowInvalid as error:
             if "Empty CSV file" in str(error):
-                raise DatasetError("the table has a header and no rows", path=path) from None
+                raise DatasetError("the table has a header and no rows", path=path, hint=_NO_ROWS) from None
             # A quote that swallows the rest of the file makes a row that is larger than a block.
             check_quotes(path, delimiter, progress)
-            raise DatasetError(f"cannot be parsed: {error}", path=path) from error
+            raise DatasetError(f"cannot be parsed: {printable(cut(str(error), 200))}", path=path, hint=(
+                f"a row takes at most {MAX_ROW // 2**20} MB; is there an open quote, or another kind of file?")
+            ) from error
     return table, n_bad
 
 
@@ -256,13 +291,13 @@ def _read_parquet(path: Path, found: Scan) -> TextTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    _read_header(path, ",")
     schema = _parquet_schema(path)
-    _check_header(path, tuple(schema.names), ",")
     nested = [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]
-    notices = [f"{path.name}: left out, for they are no plain values: {', '.join(nested)}"] if nested else []
+    notices = [f"{printable(path.name)}: left out, for they are no plain values: {listed(nested)}"] if nested else []
     rows = pq.read_metadata(path).num_rows
     if rows == 0:
-        raise DatasetError("the table has no rows", path=path)
+        raise DatasetError("the table has no rows", path=path, hint="write it with rows, or leave the dataset out")
     return _ParquetTable(path, [name for name in schema.names if name not in nested], rows, found.digest, notices)
 
 
@@ -271,11 +306,19 @@ def _parquet_schema(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise DatasetError("there is no such file", path=path)
+        raise DatasetError("there is no such file", path=path, hint="look at the path in the study file")
+    if not path.stat().st_size:
+        refuse_other_kinds(path, b"")
     try:
         return pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DatasetError(f"not a Parquet file, or a damaged one: {error}", path=path) from None
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception, column: str | None = None) -> DatasetError:
+    said = printable(cut(str(error).split("\n")[0], 200))
+    return DatasetError(f"not a Parquet file, or a damaged one: {said}", path=path, column=column,
+                        hint="copy or download it again, or write it anew")
 
 
 def _toml(delimiter: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from optimizer.datasets.problem import Problem
 from optimizer.datasets.read import read_header
-from optimizer.errors import DatasetError, did_you_mean
+from optimizer.errors import DatasetError, did_you_mean, quoted
 
 #: The reason for what a person said.
 GIVEN = "as given"
@@ -90,20 +90,20 @@ def _infer_target(
             return Inferred(lacking[0], "the only column of the training table that the test table lacks")
         raise DatasetError(
             "the target cannot be told: the test table lacks "
-            + (", ".join(map(repr, lacking[:8])) if lacking else "no column of the training table"),
+            + (", ".join(map(quoted, lacking[:8])) if lacking else "no column of the training table"),
             path=problem.train, hint="name it: target = \"...\" in the study file, or --target on the command line")
     for wanted in _TARGET_NAMES:
         for name in train:
             if name.strip().lower() == wanted:
                 return Inferred(name, "by its name")
     raise DatasetError(
-        f"the target cannot be told from one table; its columns are {', '.join(map(repr, train[:12]))}"
+        f"the target cannot be told from one table; its columns are {', '.join(map(quoted, train[:12]))}"
         + (f" and {len(train) - 12} more" if len(train) > 12 else ""),
         path=problem.train, hint="name it: target = \"...\" in the study file, or --target on the command line")
 
 
 def _no_such_column(problem: Problem, key: str, name: str, train: Sequence[str]) -> DatasetError:
-    return DatasetError(f"{key} is {name!r}, and the table has no such column; {did_you_mean(name, train)}",
+    return DatasetError(f"{key} is {quoted(name)}, and the table has no such column; {did_you_mean(name, train)}",
                         path=problem.train)
 
 

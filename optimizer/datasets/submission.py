@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimizer.datasets.cells import clean, to_numbers
-from optimizer.datasets.encode import as_ids
+from optimizer.datasets.encode import read_ids
 from optimizer.datasets.lines import NAMED
 from optimizer.datasets.problem import Problem
 from optimizer.datasets.read import TextTable
 from optimizer.datasets.table import SubmissionShape
-from optimizer.errors import DatasetError, did_you_mean
+from optimizer.errors import DatasetError, did_you_mean, listed, printable, quoted
 from optimizer.metrics import Metric
 
 if TYPE_CHECKING:
@@ -62,7 +61,8 @@ def shape_of(
         notices: tuple[str, ...] = ()
         if problem.submission not in (None, kind):
             raise sample.error(f"the sample has {len(columns)} columns to fill, and submission = "
-                               f"{problem.submission!r} fills one")
+                               f"{problem.submission!r} fills one",
+                               hint="leave submission out, or take the sample of that kind")
     else:
         kind, notices = _kind_of_column(problem, sample, columns[0], task, classes, metric)
         class_of_column = ()
@@ -90,9 +90,9 @@ def rows_of(
                                "they cannot be matched", hint="name the test table's id column with id = ...")
         if len(sample.names) == 1:
             return Rows(ids=None, id_rows=in_order)
-        return Rows(ids=as_ids(sample.column(sample.names[0])), id_rows=in_order, notices=(
+        return Rows(ids=read_ids(sample, sample.names[0]), id_rows=in_order, notices=(
             f"the test table has no column {sample.names[0]!r}: the sample's ids are taken in the order of its rows",))
-    wanted = as_ids(sample.column(sample.names[0]))
+    wanted = read_ids(sample, sample.names[0])
     _refuse_doubled(sample, sample.names[0], wanted)
     order = np.argsort(ids, kind="stable")
     at = np.clip(np.searchsorted(ids, wanted, sorter=order), 0, len(ids) - 1)
@@ -139,7 +139,8 @@ def _kind_of_column(
 
     if problem.submission is not None:
         if problem.submission == "probabilities":
-            raise sample.error("submission = 'probabilities' needs one column per class, and the sample has one")
+            raise sample.error("submission = 'probabilities' needs one column per class, and the sample has one",
+                               hint="leave submission out, or take the sample of that kind")
         return problem.submission, ()
     if task == "regression":
         return "values", ()
@@ -149,7 +150,7 @@ def _kind_of_column(
         if metric is not None and metric.needs == "probabilities":
             return "labels", (f"{metric.name} judges probabilities, and the sample has one column: labels go there",)
         return "labels", () if label_like else (
-            f"the sample's cells, such as {cells[0]!r}, are no classes of the training table",)
+            f"the sample's cells, such as {quoted(cells[0])}, are no classes of the training table",)
     judge = metric.name if metric is not None and metric.needs == "probabilities" else None
     if label_like and judge is None:
         return "labels", ()
@@ -159,14 +160,14 @@ def _kind_of_column(
     numbers, wrong = to_numbers(clean(sample.column(column)))
     if wrong is None and bool(((numbers >= 0) & (numbers <= 1)).all()) and not np.isnan(numbers).any():
         return "probability", (f"the sample holds numbers from 0 to 1, not the labels: {said}",)
-    return "labels", (f"the sample's cells, such as {cells[0]!r}, are no classes of the training table",)
+    return "labels", (f"the sample's cells, such as {quoted(cells[0])}, are no classes of the training table",)
 
 
 def _classes_of(columns: Sequence[str], classes: Sequence[str], sample: TextTable, task: str) -> tuple[int, ...]:
     """The class that each column's header names, exactly or behind a prefix that all have, such as ``Status_``."""
     if task == "regression":
-        raise sample.error(f"the sample has {len(columns)} columns to fill ({', '.join(columns[:NAMED])}), and only "
-                           "one target can be predicted")
+        raise sample.error(f"the sample has {len(columns)} columns to fill ({listed(columns, NAMED)}), and only "
+                           "one target can be predicted", hint="leave sample_submission out, or give it one column")
     prefix, suffix = _common_start(columns), _common_start([name[::-1] for name in columns])
     candidates = (list(columns), *(
         [name[start: len(name) - end] for name in columns]
@@ -180,8 +181,8 @@ def _classes_of(columns: Sequence[str], classes: Sequence[str], sample: TextTabl
                 return tuple(found)
     strange = [name for name in columns if name not in classes] or list(columns)
     raise sample.error(
-        f"the sample's columns {', '.join(map(repr, strange[:NAMED]))} do not name the {len(classes)} classes "
-        f"{', '.join(map(repr, classes[:NAMED]))}", hint="each class needs one column, called like the class")
+        f"the sample's columns {', '.join(map(quoted, strange[:NAMED]))} do not name the {len(classes)} classes "
+        f"{', '.join(map(quoted, classes[:NAMED]))}", hint="each class needs one column, called like the class")
 
 
 def _common_start(texts: Sequence[str]) -> int:
@@ -201,7 +202,7 @@ def _refuse_doubled(table: TextTable, column: str, ids: npt.NDArray[np.str_]) ->
     if len(distinct) < len(ids):
         doubled = distinct[counts > 1]
         rows = np.flatnonzero(ids == doubled[0])
-        raise table.error(f"{len(doubled)} ids are there more than once, such as {str(doubled[0])!r} in "
+        raise table.error(f"{len(doubled)} ids are there more than once, such as {quoted(doubled[0])} in "
                           f"{table.where(rows.tolist())}", row=int(rows[1]), column=column,
                           hint="an id names one row; is this the right id column?")
 
@@ -213,8 +214,9 @@ def _unmatched(
     import numpy as np
 
     strange, unused = wanted[~found], ids[~np.isin(ids, wanted)]
-    parts = [f"{len(some)} ids {text} (such as {', '.join(repr(str(i)) for i in some[:3])})" for some, text in (
-        (strange, f"are not in {Path(test.path).name}"), (unused, f"of {Path(test.path).name} are not in the sample"),
+    called = printable(test.path.name)
+    parts = [f"{len(some)} ids {text} (such as {', '.join(map(quoted, some[:3]))})" for some, text in (
+        (strange, f"are not in {called}"), (unused, f"of {called} are not in the sample"),
     ) if len(some)]
     return sample.error("; ".join(parts), column=sample.names[0], hint=(
         "do the two files belong together? Without sample_submission every test row is predicted"))

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optimizer.datasets.cells import MISSING, clean, to_numbers
+from optimizer.datasets.cells import MISSING, MISSING_AMONG_NUMBERS, clean, to_numbers
 from optimizer.datasets.columns import in_order
 from optimizer.datasets.problem import Problem
 from optimizer.datasets.read import TextTable
-from optimizer.errors import DatasetError, did_you_mean
+from optimizer.errors import DatasetError, did_you_mean, quoted
 from optimizer.metrics import Metric
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TASKS = ("binary", "multiclass", "regression")
 
+_NOTHING_TO_LEARN = "there is nothing to learn; is this the right column? Name another with target = ..."
 #: Whole numbers are classes if there are at most so many of them, each on at least so many rows on average.
 _MOST_NUMBER_CLASSES = 20
 _ROWS_PER_CLASS = 10
@@ -114,7 +115,8 @@ def _without_target(table: TextTable, problem: Problem, name: str, task: Task) -
         return []
     said = f"{len(rows)} {'row has' if len(rows) == 1 else 'rows have'} no target"
     if problem.missing_target == "error" or len(rows) == len(mask):
-        hint = "" if len(rows) == len(mask) else 'fill them in, or leave such rows out with missing_target = "drop"'
+        hint = "is this the right column? Name another with target = ..." if len(rows) == len(mask) else \
+            'fill them in, or leave such rows out with missing_target = "drop"'
         raise table.error(f"{said}: {table.where(rows.tolist())}", row=int(rows[0]), column=name, hint=hint)
     notice = f"{said} and {'is' if len(rows) == 1 else 'are'} left out: {table.where(rows.tolist())}"
     table.keep(~mask)
@@ -127,19 +129,22 @@ def _regression(
     import numpy as np
 
     if problem.positive is not None:
-        raise DatasetError("positive names a class, and the task is regression", path=table.path, column=name)
+        raise DatasetError("positive names a class, and the task is regression", path=table.path, column=name,
+                           hint="leave positive out, or say which task it is")
     y, wrong = to_numbers(clean(table.column(name)))
-    for rows, what in (
-        (np.flatnonzero(wrong) if wrong is not None else np.array([], int), "no numbers"),
-        (np.flatnonzero(np.isinf(y)), "infinite"),
+    for rows, what, hint in (
+        (np.flatnonzero(wrong) if wrong is not None else np.array([], int), "no numbers",
+         "mend these cells or drop their rows; for classes choose a metric or a task of classes"),
+        (np.flatnonzero(np.isinf(y)), "infinite", "mend these cells, or drop their rows from the file"),
         (np.flatnonzero(y <= -1) if metric is not None and metric.log_target else np.array([], int),
-         "-1 or less, of which a logarithmic metric cannot be computed"),
+         "-1 or less, of which a logarithmic metric cannot be computed", "choose another metric, such as rmse"),
     ):
         if len(rows):
             cell = table.column(name)[int(rows[0])].as_py()
-            raise table.error(f"{len(rows)} targets are {what}, the first is {cell!r}", row=int(rows[0]), column=name)
+            raise table.error(f"{len(rows)} of {len(y)} targets are {what}, the first is {quoted(cell)}",
+                              row=int(rows[0]), column=name, hint=hint)
     if len(np.unique(y)) < 2:
-        raise table.error("every row has the same target", column=name)
+        raise table.error("every row has the same target", column=name, hint=_NOTHING_TO_LEARN)
     if metric is not None and metric.name == "mape" and (y == 0).any():
         notices.append(f"{int((y == 0).sum())} targets are 0, and mape divides by the target")
     return Target(task=task, y=y, classes=(), class_counts=(), notices=tuple(notices))
@@ -155,15 +160,17 @@ def _classification(table: TextTable, problem: Problem, name: str, task: Task, n
     y = pc.index_in(cells, value_set=pa.array(classes, pa.string())).to_numpy().astype(np.float64)
     counts = np.bincount(y.astype(np.int64), minlength=len(classes))
     if len(classes) < 2:
-        raise table.error(f"every row has the same target, {classes[0]!r}", column=name)
+        raise table.error(f"every row has the same target, {quoted(classes[0])}", column=name, hint=_NOTHING_TO_LEARN)
     if len(classes) > 0.5 * len(y) and len(classes) > _MOST_NUMBER_CLASSES:
         raise table.error(f"{len(classes)} different classes on {len(y)} rows", column=name, hint=(
             "is this the right target? For numbers set task = \"regression\""))
-    rare = [f"{label!r} ({count})" for label, count in zip(classes, counts, strict=True) if count < problem.folds]
+    rare = [f"{quoted(label)} ({count})" for label, count in zip(classes, counts, strict=True) if count < problem.folds]
     if rare and problem.time is None:
         shown = ", ".join(rare[:5]) + (f" and {len(rare) - 5} more" if len(rare) > 5 else "")
         fewest = int(counts.min())
         hint = f"set folds = {fewest}, or " if fewest >= 2 else ""
+        if 2 * len(rare) > len(classes) > 2:
+            hint = f"is this the right target, and a task of classes? If so, {hint}"
         raise table.error(f"with {problem.folds} folds a class needs {problem.folds} rows, and these have fewer: "
                           f"{shown}", column=name, hint=f"{hint}merge or remove such classes in the file")
     return Target(task=task, y=y, classes=classes, class_counts=tuple(map(int, counts)),
@@ -176,21 +183,26 @@ def _ordered(
     if positive is None:
         return classes
     if positive not in classes:
-        raise table.error(f"positive is {positive!r}, and no row has that class; {did_you_mean(positive, classes)}",
-                          column=name)
+        raise table.error(f"positive is {quoted(positive)}, and no row has that class", column=name,
+                          hint=did_you_mean(positive, classes))
     if len(classes) != 2:
-        raise table.error(f"positive names one of two classes, and there are {len(classes)}", column=name)
+        raise table.error(f"positive names one of two classes, and there are {len(classes)}", column=name,
+                          hint="leave positive out")
     return (*(label for label in classes if label != positive), positive)
 
 
 def _label_notices(classes: Sequence[str], counts: Sequence[int]) -> list[str]:
     notices = [
-        f"the label {label!r} ({count} rows) is taken as a class of its own; if it means that the target is missing, "
-        "empty those cells" for label, count in zip(classes, counts, strict=True) if label.strip() in MISSING
+        f"the label {quoted(label)} ({count} rows) is taken as a class of its own; if it means that the target is "
+        "missing, empty those cells" for label, count in zip(classes, counts, strict=True)
+        if label.strip() in (*MISSING, *MISSING_AMONG_NUMBERS)
     ]
+    notices += [
+        f"the label {quoted(label)} begins like a formula, and submissions hold it as it is; open none in a spreadsheet"
+        for label in classes if label.startswith(("=", "@"))]
     alike: dict[str, list[str]] = {}
     for label in classes:
         alike.setdefault(label.strip().casefold(), []).append(label)
     notices += [f"these labels differ only in spaces or capitals, and are taken as different classes: "
-                f"{', '.join(map(repr, labels))}" for labels in alike.values() if len(labels) > 1]
+                f"{', '.join(map(quoted, labels[:12]))}" for labels in alike.values() if len(labels) > 1]
     return notices

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from unittest import mock
 
 from optimizer.cli import main
@@ -80,20 +81,30 @@ def _inside(folder: Path) -> Iterator[None]:
 
 def _run() -> Answer:
     """``optimizer run studies/broken.toml``; a start would be a mistake of the test's or the product's."""
-    out, err = io.StringIO(), io.StringIO()
+    # Files, for the command writes past the streams' buffers.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+", encoding="utf-8") as err:
+        code = _main(out, err)
+        greeting, said = (_read(stream) for stream in (out, err))
+    assert code == 2, f"exit code {code}: {said}"
+    assert greeting.count("\n") <= 1, f"more than the greeting on standard output: {greeting}"
+    assert said.startswith("error: "), said
+    assert said.count("error: ") == 1, said
+    return Answer(REFUSED, said.removeprefix("error: "))
+
+
+def _read(stream: IO[str]) -> str:
+    stream.seek(0)
+    return stream.read().removesuffix("\n")
+
+
+def _main(out: IO[str], err: IO[str]) -> object:
     with mock.patch.object(sys, "argv", ["optimizer", "run", STUDY]), \
             mock.patch("optimizer.cli.run._screen", side_effect=AssertionError("the run was started")), \
             contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main()
         except SystemExit as end:
-            code = end.code
-    assert code == 2, f"exit code {code}: {err.getvalue()}"
-    assert out.getvalue().count("\n") == 1, f"more than the greeting on standard output: {out.getvalue()}"
-    said = err.getvalue().removesuffix("\n")
-    assert said.startswith("error: "), said
-    assert said.count("error: ") == 1, said
-    return Answer(REFUSED, said.removeprefix("error: "))
+            return end.code
 
 
 def _prepare(folder: Path) -> Answer:

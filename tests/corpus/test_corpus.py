@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.corpus import study_files
+from tests.corpus import datasets, study_files
 from tests.corpus.case import SAID, Case
 from tests.corpus.driver import meet
 
-CASES: tuple[Case, ...] = (*study_files.CASES,)
+#: How a message goes on to what can be done: a line of its own, a clause, what was expected, or what was meant.
+NEXT_STEPS = ("\n  ", "; ", "expected", "did you mean")
+
+CASES: tuple[Case, ...] = (*study_files.CASES, *datasets.CASES)
 
 
 @pytest.mark.timeout(60)
@@ -23,7 +26,8 @@ def test_bad_input_is_answered(case: Case, tmp_path: Path) -> None:
     assert not lacking, f"the message says nothing of {lacking}: {answer.message}"
     if answer.answer != SAID:
         lines = [line for line in answer.message.split("\n") if not line.startswith("  ")]
-        assert len(lines) == 1 or "more" in lines[-1], f"more than one message: {answer.message}"
+        assert len(lines) == 1 or "more mistakes" in lines[-1], f"more than one message: {answer.message}"
+        assert any(step in answer.message for step in NEXT_STEPS), f"no next step: {answer.message}"
 
 
 def test_there_are_at_least_150_distinct_faults() -> None:

@@ -125,9 +125,10 @@ def test_groups_times_and_weights_are_read_from_their_columns(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("read", "cells", "said"), [
-    (read_groups, ["a", "", "b"], "1 rows have no group: line 3"),
-    (read_time, ["1", "NA", "2"], "1 rows have no time: line 3"),
-    (read_time, ["1", "noon", "2"], "neither numbers nor dates"),
+    (read_groups, ["a", "", "b"], "1 row has no group: line 3"),
+    (read_time, ["1", "NA", "2"], "1 row has no time: line 3"),
+    (read_time, ["1", "noon", "2"], "1 row has a time that is no number, the first is 'noon': line 3"),
+    (read_time, ["1", "noon", "night"], "neither numbers nor dates"),
     (read_weights, ["1", "-1", "x"], "2 are not, the first is '-1': lines 3 and 4"),
     (read_weights, ["0", "0"], "every weight is 0"),
 ])
