@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= s5e7
+MINUTES ?= 60
+RUNS ?= 50
 
 help:  ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +37,15 @@ run: install  ## run a study: make run RUN=s5e7
 watch: install  ## watch a run: make watch RUN=s5e7
 	$(BIN)/optimizer watch $(RUN)
 
+chaos: install  ## two hours: a study under 200 faults beside the same one undisturbed, then the checker
+	$(BIN)/python -m benchmarks.chaos
+
+soak: install  ## an hour of very short trials, and what grows: make soak MINUTES=60
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+deadlines: install  ## runs with random deadlines, and how late they end: make deadlines RUNS=50
+	$(BIN)/python -m benchmarks.deadlines --runs $(RUNS)
+
 gpu-check: install  ## every check that needs an NVIDIA card; writes docs/gpu.md
 	$(BIN)/python tools/gpu_check.py docs/gpu.md
 
@@ -49,4 +60,4 @@ clean:  ## remove .venv, caches and demo data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 	rm -rf datasets/breast_cancer datasets/wine datasets/diabetes
 
-.PHONY: help install demo test test-fast check run watch gpu-check screenshots docs clean
+.PHONY: help install demo test test-fast check run watch gpu-check screenshots docs chaos soak deadlines clean

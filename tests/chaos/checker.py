@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -310,7 +310,8 @@ def database_is_sound(folder: Path) -> Claim:
     return Claim("PRAGMA integrity_check", () if verdict in ("ok", "missing") else (verdict,), verdict)
 
 
-def restarts_cleanly(study: Path, more: int = 2, timeout_s: float = 600.0) -> Claim:
+def restarts_cleanly(study: Path, more: int = 2, timeout_s: float = 600.0,
+                     environment: Mapping[str, str] | None = None) -> Claim:
     """The same command with a few more trials than were decided ends with 0, and has written them."""
     folder = study.with_suffix("")
     before = read_journal(folder)
@@ -319,7 +320,7 @@ def restarts_cleanly(study: Path, more: int = 2, timeout_s: float = 600.0) -> Cl
     wanted = max(decided.values(), default=0) + more
     done = subprocess.run([sys.executable, "-m", "optimizer", "run", str(study), "--trials", str(wanted), "--plain"],
                           cwd=study.parent.parent, capture_output=True, text=True, timeout=timeout_s, check=False,
-                          stdin=subprocess.DEVNULL)
+                          stdin=subprocess.DEVNULL, env=None if environment is None else dict(environment))
     broken = []
     if done.returncode != 0:
         broken.append(f"exit code {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}")

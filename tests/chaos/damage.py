@@ -42,7 +42,9 @@ def may_mount() -> bool:
 
 
 def fill(disk: Path) -> int:
-    """Take every byte that is free on the disk that holds this folder; returns how many."""
+    """Take every byte that is free on a small disk that is mounted here; returns how many."""
+    if not disk.is_mount():
+        raise NotADirectoryError(f"{disk} is no disk of its own; the machine's shall not be filled")
     descriptor = os.open(disk / _FILLER, os.O_RDWR | os.O_CREAT, 0o600)
     taken = 0
     try:

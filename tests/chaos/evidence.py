@@ -172,6 +172,8 @@ class Process:
         for role, module in ROLES.items():
             if module in words:
                 return role
+        if any(w.endswith("/optimizer/guard.py") for w in words):
+            return "guard"  # run by its path, so that it starts at once
         if any(w == "optimizer" or w.endswith("/optimizer") for w in self.arguments[:6]):
             return "command"
         return "other" if any(w.startswith("optimizer.") for w in words) else ""
@@ -180,7 +182,7 @@ class Process:
 #: Role to the module on its command line.
 ROLES = {
     "worker": "optimizer.worker", "recorder": "optimizer.study.recorder", "publisher": "optimizer.views.publisher",
-    "dashboard": "optimizer.views.dashboard", "guard": "optimizer.guard", "reader": "optimizer.datasets.prepare",
+    "dashboard": "optimizer.views.dashboard", "reader": "optimizer.datasets.prepare",
     "describer": "optimizer.models.describe",
 }
 

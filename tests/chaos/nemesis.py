@@ -103,7 +103,7 @@ class Nemesis:
         self.report = Report()
         self._disk = disk
         self._say = say
-        self._environment = {**os.environ, **(environment or {})}
+        self.environment = {**os.environ, **(environment or {})}
         self._log = study.with_suffix(".out")
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
@@ -199,7 +199,7 @@ class Nemesis:
         with self._log.open("ab") as stream:
             self._said_from = stream.tell()
             self._run = subprocess.Popen(command, cwd=self.study.parent.parent, stdin=subprocess.DEVNULL,
-                                         stdout=stream, stderr=stream, start_new_session=True, env=self._environment)
+                                         stdout=stream, stderr=stream, start_new_session=True, env=self.environment)
         self.report.starts += 1
         self._told_at_start = len(self._grows.told)
         if self._down_since is not None:

@@ -1,0 +1,57 @@
+"""Where a long benchmark works: a folder of its own, and a copy of the package that nobody edits meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def working_folder(given: Path | None, name: str) -> Path:
+    """The folder that was given, or a new one among the temporary files."""
+    if given is None:
+        return Path(tempfile.mkdtemp(prefix=f"optimizer-{name}-"))
+    given.mkdir(parents=True, exist_ok=True)
+    return given.resolve()
+
+
+def frozen_package(folder: Path) -> dict[str, str]:
+    """Copy the committed package into this folder; the environment in which every process runs the copy.
+
+    ``CODE`` in it says which commit that is. Where there is no repository, the package is taken as it lies there.
+    """
+    copy = folder / "code"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True,
+                            check=False).stdout.strip()
+    if commit:
+        packed = subprocess.run(["git", "archive", commit, "optimizer"], cwd=ROOT, capture_output=True, check=True)
+        subprocess.run(["tar", "x", "-C", str(copy)], input=packed.stdout, check=True)
+    else:
+        shutil.copytree(ROOT / "optimizer", copy / "optimizer", ignore=shutil.ignore_patterns("__pycache__"))
+    return {"PYTHONPATH": str(copy), "CODE": commit or "as it lies there"}
+
+
+def with_environment(extra: dict[str, str]) -> dict[str, str]:
+    """The person's environment with this over it."""
+    return {**os.environ, **extra}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace the file whole."""
+    beside = path.with_name(f".{path.name}")
+    beside.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def markdown(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    """A table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
