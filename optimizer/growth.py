@@ -20,6 +20,8 @@ _FREE_SHARE = 0.2
 _ROOM_SHARE = 0.5
 #: Jobs after which a worker is replaced in any case; a start costs about as much as one of the shortest.
 MOST_JOBS = 10_000
+#: Jobs after a suspicion that came to nothing; an emptied cache is work for the next ones.
+_PAUSE = 25
 
 
 def should_recycle(baseline_mb: float, after_mb: Sequence[float], cap_mb: float | None, jobs: int) -> str:
@@ -54,18 +56,25 @@ class Growth:
         self._baseline_mb = _private_mb()
         self._after_mb: deque[float] = deque(maxlen=WINDOW)
         self._jobs = 0
+        #: The job from which on another suspicion is looked into.
+        self._suspect_from = 0
 
     def after_job(self, cache: FoldCache) -> str:
         """Why this process should be replaced; empty where it should not. May empty the cache, to be sure."""
         self._jobs += 1
         self._after_mb.append(_private_mb() - cache.held_bytes / 2**20)
-        if not self._decision():
+        if not self._decision() or self._jobs < self._suspect_from:
             return ""
-        # Sure only without what is kept on purpose, what waits to be collected, and what the allocator holds back.
-        cache.clear()
-        gc.collect()
-        _return_free_pages()
-        self._after_mb[-1] = _private_mb()
+        # Sure only without what waits to be collected, what the allocator holds back, and what is kept on purpose.
+        for empty in (False, True):
+            if empty:
+                cache.clear()
+            gc.collect()
+            _return_free_pages()
+            self._after_mb[-1] = _private_mb() - cache.held_bytes / 2**20
+            if not self._decision():
+                self._suspect_from = self._jobs + _PAUSE
+                return ""
         return self._decision()
 
     def _decision(self) -> str:

@@ -128,18 +128,20 @@ class FoldCache:
 
 
 def _size_of(entry: Any) -> int:
-    """Bytes of what is kept: known of arrays, of a library's data four for each cell and twelve for each row.
+    """Bytes of what is kept, known of arrays and estimated of a library's own data.
 
-    Four is what a raw cell takes, and more than a binned one does; a row has a target and a weight.
+    Of a raw cell four; of one in bins two, for some keep them by rows and by columns; of a row twelve, for its target
+    and its weight.
     """
     if isinstance(entry, tuple | list):
         return sum(map(_size_of, entry))
     if hasattr(entry, "nbytes"):
         return int(entry.nbytes)
-    for rows, columns in (("num_row", "num_col"), ("num_data", "num_feature")):
+    for rows, columns, binned in (("num_data", "num_feature", True),
+                                  ("num_row", "num_col", hasattr(entry, "get_quantile_cut"))):
         if hasattr(entry, rows) and hasattr(entry, columns):
-            count = int(getattr(entry, rows)())
-            return 4 * count * int(getattr(entry, columns)()) + 12 * count
+            cells = int(getattr(entry, rows)()) * int(getattr(entry, columns)())
+            return (2 if binned else 4) * cells + 12 * int(getattr(entry, rows)())
     return 0
 
 

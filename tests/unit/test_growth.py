@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.growth import MOST_JOBS, should_recycle
+from optimizer import growth
+from optimizer.growth import MOST_JOBS, Growth, should_recycle
+from optimizer.models.base import FoldCache
 
 ROOM = 8192.0
 
@@ -51,3 +53,55 @@ def test_a_worker_that_is_larger_than_its_slot_from_the_start_is_not_replaced_fo
 @pytest.mark.parametrize(("jobs", "replaced"), [(MOST_JOBS - 1, False), (MOST_JOBS, True)])
 def test_many_jobs_are_enough_in_any_case(jobs: int, replaced: bool) -> None:
     assert bool(should_recycle(300.0, [300.0] * 5, ROOM, jobs)) == replaced
+
+
+class Process:
+    """Stands in for this process: what it holds, and what it gives back when asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.held_mb = 300.0
+        self.free_mb = 0.0
+        self.asked = 0
+        monkeypatch.setattr(growth, "_private_mb", lambda: self.held_mb + self.free_mb)
+        monkeypatch.setattr(growth, "_return_free_pages", self._give_back)
+
+    def _give_back(self) -> None:
+        self.asked += 1
+        self.free_mb = 0.0
+
+
+def test_a_process_that_leaks_is_replaced_and_its_cache_was_no_excuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(monkeypatch)
+    watched, cache = Growth(ROOM), FoldCache()
+    reasons = []
+    for _ in range(10):
+        process.held_mb += 500
+        reasons.append(watched.after_job(cache))
+
+    assert reasons[:4] == [""] * 4
+    assert reasons[4].startswith("holds 2500 MiB more")
+
+
+def test_what_the_cache_holds_is_no_growth(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(monkeypatch)
+    watched, cache = Growth(ROOM), FoldCache()
+    for _ in range(10):
+        cache.held_bytes += 500 * 2**20
+        process.held_mb += 500
+
+        assert not watched.after_job(cache)
+    assert not process.asked
+
+
+def test_memory_that_comes_back_when_asked_for_is_no_leak_and_is_not_asked_for_after_every_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = Process(monkeypatch)
+    watched, cache = Growth(ROOM), FoldCache()
+    cache.get("fold", lambda: "kept")
+    for _ in range(30):
+        process.free_mb += 500
+
+        assert not watched.after_job(cache)
+    assert 1 <= process.asked <= 2
+    assert cache.get("fold", lambda: "made again") == "kept"
