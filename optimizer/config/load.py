@@ -244,7 +244,7 @@ def _check_names(file: StudyFile, known: KnownNames, mistakes: Mistakes) -> None
         if name not in known.families:
             mistakes.add(("families", position), _unknown("family", name, known.families))
         elif name in seen:
-            mistakes.add(("families", position), f"{name!r} is listed twice")
+            mistakes.add(("families", position), f"{name!r} is listed twice; once will do")
         seen.add(name)
     for name in file.family:
         if name not in known.families:

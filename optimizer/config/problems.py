@@ -167,17 +167,17 @@ def _not_found(given: str, folder: Path) -> str:
     if given.count("/") > _MAX_FOLDERS:
         return f"no file {shown_path(given)}; a pattern or path has at most {_MAX_FOLDERS} folders"
     if glob.has_magic(given):
-        return f"no file matches {shown_path(given)} (from {shown_path(folder)})"
+        return f"no file matches {shown_path(given)} (from {shown_path(folder)}); mend the pattern, or its path"
     around = os.path.dirname(path)
     if not os.path.isdir(around):
-        return f"no file {shown_path(given)}: there is no folder {shown_path(around)}"
+        return f"no file {shown_path(given)}: there is no folder {shown_path(around)}; mend the path"
     try:
         names = os.listdir(around)
     except OSError:  # a folder that may be entered but not read has no hint to give
         names = []
     near = difflib.get_close_matches(os.path.basename(path), names, n=1)
-    hint = f"; did you mean {shown(near[0])}?" if near else ""
-    return f"no file {shown_path(given)} (from {shown_path(folder)}){hint}"
+    hint = f"did you mean {shown(near[0])}?" if near else "mend the path, which is relative to the study file"
+    return f"no file {shown_path(given)} (from {shown_path(folder)}); {hint}"
 
 
 def _metric(said: _Said, mistakes: Mistakes) -> str | None:
@@ -200,11 +200,11 @@ def _check_columns(said: _Said, mistakes: Mistakes) -> None:
     if target is not None:
         for key in _OTHER_ROLES:
             if said.get(key) == target:
-                mistakes.add(said.place(key), f"{shown(target)} is the target already")
+                mistakes.add(said.place(key), f"{shown(target)} is the target already; name another column")
         if target in said.get("drop"):
             mistakes.add(said.place("drop"), f"{shown(target)} is the target; it cannot be left out")
     for column in sorted(set(said.get("categorical")) & set(said.get("numeric"))):
-        mistakes.add(said.place("numeric"), f"{shown(column)} is listed under categorical too")
+        mistakes.add(said.place("numeric"), f"{shown(column)} is listed under categorical too; choose one of the two")
 
 
 def _check_delimiter(said: _Said, mistakes: Mistakes) -> None:

@@ -280,7 +280,7 @@ def test_a_deadline_as_a_duration_counts_from_the_first_start(here: Path) -> Non
     (ONE + "[family.xgboost]\ndevice = 'gpus'\n",
      "4: family.xgboost.device: found 'gpus', expected 'gpu', 'cpu' or 'any'; did you mean 'gpu'?"),
     ("families = ['xgbost']\n" + ONE, "1: families[0]: no family is called 'xgbost'; did you mean 'xgboost'?"),
-    ("families = [\n 'xgboost',\n 'xgboost',\n]\n" + ONE, "3: families[1]: 'xgboost' is listed twice"),
+    ("families = [\n 'xgboost',\n 'xgboost',\n]\n" + ONE, "3: families[1]: 'xgboost' is listed twice; once will do"),
     ("families = []\n" + ONE, "1: families: found [], expected at least one"),
     ("families = 'xgboost'\n" + ONE, "1: families: found 'xgboost', expected a list"),
     ("sampler = 'tp'\n" + ONE, "1: sampler: no sampler is called 'tp'; did you mean 'tpe'?"),
@@ -332,10 +332,10 @@ def test_a_deadline_as_a_duration_counts_from_the_first_start(here: Path) -> Non
     (ONE + "metric = 'rmse'\ntask = 'binary'\n",
      "3: datasets[0].metric: metric 'rmse' is for regression, and the task is binary; for binary: accuracy, "
      "average_precision, balanced_accuracy, brier, f1, f1_macro, log_loss, mcc, qwk, roc_auc"),
-    (ONE + "target = 'y'\nid = 'y'\n", "4: datasets[0].id: 'y' is the target already"),
+    (ONE + "target = 'y'\nid = 'y'\n", "4: datasets[0].id: 'y' is the target already; name another column"),
     (ONE + "target = 'y'\ndrop = ['y']\n", "4: datasets[0].drop: 'y' is the target; it cannot be left out"),
     (ONE + "numeric = ['a']\ncategorical = ['a']\n",
-     "3: datasets[0].numeric: 'a' is listed under categorical too"),
+     "3: datasets[0].numeric: 'a' is listed under categorical too; choose one of the two"),
     (ONE + "delimiter = ', '\n", "3: datasets[0].delimiter: found ', ', expected a single character"),
     (ONE + "positive = true\n", "3: datasets[0].positive: found true, expected text, as it stands in the table"),
     (ONE + "target = ''\n", "3: datasets[0].target: found '', expected text"),
@@ -361,8 +361,8 @@ def test_a_mistake_is_one_line_with_its_place(here: Path, text: str, message: st
 
 @pytest.mark.parametrize(("key", "given", "message"), [
     ("train", "data/tran.csv", "no file 'data/tran.csv' (from '{here}'); did you mean 'train.csv'?"),
-    ("train", "date/train.csv", "no file 'date/train.csv': there is no folder '{here}/date'"),
-    ("train", "data/b*.csv", "no file matches 'data/b*.csv' (from '{here}')"),
+    ("train", "date/train.csv", "no file 'date/train.csv': there is no folder '{here}/date'; mend the path"),
+    ("train", "data/b*.csv", "no file matches 'data/b*.csv' (from '{here}'); mend the pattern, or its path"),
     ("train", "data", "found the folder 'data', expected a file in it"),
     ("test", "data/tests.csv", "no file 'data/tests.csv' (from '{here}'); did you mean 'test.csv'?"),
 ])
@@ -396,7 +396,8 @@ def test_all_mistakes_are_shown_at_once_in_the_order_of_the_file(here: Path) -> 
 
 def test_a_default_that_is_wrong_is_one_mistake_however_many_datasets_there_are(here: Path) -> None:
     assert mistakes('test = "none.csv"\n[[datasets]]\ntrain = "data/a*.csv"\n') == [
-        f"x.toml:1: test: no file 'none.csv' (from '{here}')"]
+        f"x.toml:1: test: no file 'none.csv' (from '{here}'); "
+        "mend the path, which is relative to the study file"]
 
 
 def test_a_file_full_of_mistakes_shows_twenty_and_counts_the_rest(here: Path) -> None:
