@@ -16,11 +16,11 @@ from optimizer.budgets import DatasetUse
 from optimizer.config.resolved import Study
 from optimizer.datasets.problem import Prepared
 from optimizer.dispatch import Lease, Retry
-from optimizer.errors import StorageFault
 from optimizer.messages import CrossValidation, JobFinished
 from optimizer.models.base import SpaceDescription
 from optimizer.records import TrialRecord, trial_id
 from optimizer.resources import Slot
+from optimizer.scheduler.disk import DiskKeeper
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.ledger import DatasetLedger, FamilyLedger
 from optimizer.scheduler.past import Past, changes_since, kind_of
@@ -94,7 +94,8 @@ class Book:
         self._stopped: dict[str, str] = {}
         self._slots = slots
         self._events = events
-        self._store = store
+        #: What the run's predictions and models take on the disk.
+        self.disk = DiskKeeper(study.resources, store, events, at_once=slots)
         self._past = past
         self._pruner = load_pruner(study.pruner)
         self._searches: dict[tuple[str, str], Search] = {}
@@ -115,6 +116,10 @@ class Book:
     def trial_bytes(self) -> int:
         """Bytes of the predictions of one trial, of the dataset with the largest."""
         return max((_trial_bytes(ledger.prepared) for ledger in self.ledgers.values()), default=0)
+
+    def has_time(self, dataset: str) -> bool:
+        """Whether a dataset's time, where it has one, is not used up."""
+        return self.ledgers[dataset].budget_s is None or not self.ledgers[dataset].use({}, 0).spent
 
     # Datasets.
 
@@ -147,6 +152,7 @@ class Book:
             families={f: FamilyLedger(name=f, kinds=self._kinds_here(f, name), steps=prepared.steps)
                       for f in ready.spaces},
         )
+        self.disk.expect(name, _trial_bytes(prepared), self._study.trials)
         self._remember_families_of_old(self.ledgers[name])
         retries = []
         for family, described in ready.spaces.items():
@@ -301,7 +307,8 @@ class Book:
             self._events.emit("best_improved", dataset=lease.dataset, trial=record.trial, score=record.score,
                               previous=previous)
         if record.models_kept:
-            self._drop_models(ledger.keep_models(record))
+            self.disk.drop_models(ledger.keep_models(record))
+        self.disk.told(record)
         return Told(record=record, key=trial.key, was_best=was_best)
 
     def _project_size(self, ledger: DatasetLedger) -> None:
@@ -310,6 +317,7 @@ class Book:
         if trials is None:
             return
         ledger.projected = True
+        self.disk.expect(ledger.prepared.dataset, _trial_bytes(ledger.prepared), trials)
         if ledger.decided > len(ledger.families):
             return  # resumed: it was said at the first start
         megabytes = trials * _trial_bytes(ledger.prepared) / 1e6
@@ -317,14 +325,6 @@ class Book:
                             f"to {max(megabytes, 0.1):,.1f} MB of predictions")
 
     # Families and their searches.
-
-    def _drop_models(self, trials: Iterable[str]) -> None:
-        for trial in trials:
-            try:
-                self._store.drop_models(trial)
-            except StorageFault as fault:
-                self._events.notice(f"models of {trial} are no longer among the best and stay on the disk: {fault}")
-            self._events.emit("models_dropped", trial=trial)
 
     def _move_to_cpu(self, family: str, dataset: str) -> None:
         """A family asked for a GPU and in truth used the CPU: by its table, or because it cannot here at all."""
@@ -390,7 +390,7 @@ class Book:
         for record in told:
             ledger.tell(record, kind=kind_of(record.slot))
             if record.models_kept and record.trial not in self._past.models_dropped:
-                self._drop_models(ledger.keep_models(record))
+                self.disk.drop_models(ledger.keep_models(record))
         for (dataset, one, kind), seconds in self._past.lost_s.items():
             if (dataset, one) == (name, family):
                 entry.charge(kind, seconds)

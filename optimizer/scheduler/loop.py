@@ -258,6 +258,7 @@ class Scheduler:
             return
         elif isinstance(message, WorkerReady):
             self._dispatcher.ready(slot)
+            self._recovery.worker_ready(slot, now)
             if not self._versions:
                 for change in major_changes(self._past, message.versions):
                     self._events.notice(f"{change}: new trials are not quite comparable with the earlier ones")
@@ -282,6 +283,8 @@ class Scheduler:
                     self._give_up_gpus()
         elif isinstance(message, JobFailed):
             self._recovery.job_failed(slot, message, now)
+            if message.kind == "storage":
+                self._hold_back(self._storage_trouble())
         elif isinstance(message, JobRevoked):
             lease = self._dispatcher.revoked(slot, message.lease)
             if lease is not None:

@@ -65,6 +65,8 @@ class Recovery:
     _endings: dict[str, _Ending] = field(default_factory=dict)
     #: Card to the times at which it has lost a worker.
     _gpu_faults: dict[str, list[float]] = field(default_factory=dict)
+    #: Slots without a worker, with the family on a dataset that took it with it, and when.
+    _down: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     #: Slot to the time until which it waits for its card's memory.
     _gpu_waits: dict[str, float] = field(default_factory=dict)
 
@@ -145,16 +147,27 @@ class Recovery:
         """Whether its worker is being ended: what it still says comes too late and is refused."""
         return slot in self._endings
 
+    def worker_ready(self, slot: str, now: float) -> None:
+        """The time that the slot was without a worker counts as used by who took the last one with it."""
+        dataset, family, since = self._down.pop(slot, ("", "", now))
+        if dataset:
+            self.book.ledgers[dataset].families[family].charge(self.slots[slot].kind, now - since)
+
     def worker_lost(self, slot: str, message: WorkerLost, now: float, *, draining: bool) -> None:
         """Its job is run again or given up; another worker is started, or the slot is closed."""
         ending = self._endings.pop(slot, _Ending(kind="worker_lost"))
+        running = self.dispatcher.slots[slot].running
+        # Another attempt of what may fail again must not make a run longer than was said.
+        retry = ending.retry and (not ending.blame or running is None or self.book.has_time(running.dataset))
         lost = self.dispatcher.lost(
-            slot, retry=ending.retry, blame=ending.blame, orderly=message.orderly or ending.orderly,
-            usable=not message.abandoned, needs_mb=ending.needs_mb)
+            slot, retry=retry, blame=ending.blame, orderly=message.orderly or ending.orderly,
+            usable=not message.abandoned,
+            needs_mb=ending.needs_mb or (running.reserved_mb if running else 0.0))
         self.events.emit("worker_lost", slot=slot, reason=message.reason)
         ran = lost.ran
         if ran is not None and ran.started is not None:
             ran.peak_mb = max(ran.peak_mb, ending.held_mb)
+            self._down[slot] = (ran.dataset, ran.family, now)
             self._attempt_lost(ran, slot, message.reason, now - ran.started, kind=ending.kind, blame=ending.blame,
                                given_up=lost.given_up)
         if lost.closed:

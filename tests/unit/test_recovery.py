@@ -380,3 +380,21 @@ def test_trials_of_a_card_that_was_set_aside_are_not_left_waiting(gpu_scene: Sce
 
     assert not gpu_scene.dispatcher.retries
     assert not gpu_scene.dispatcher.under_way
+
+
+def test_when_the_time_of_a_dataset_is_over_nothing_that_crashed_is_tried_again(scene: Scene) -> None:
+    scene.run()
+    scene.book.ledgers["cars"].families["tree"].charge("cpu", 10_000.0)
+
+    scene.lose()
+
+    assert [t.record.attempt for t in scene.told] == [1]
+
+
+def test_a_slot_without_a_worker_is_on_the_account_of_who_took_it(scene: Scene) -> None:
+    scene.run()
+    scene.lose()  # at 5 s, after 5 s of work
+    scene.recovery.worker_ready(scene.first, 15.0)
+    scene.recovery.worker_ready(scene.second, 99.0)
+
+    assert scene.book.ledgers["cars"].families["tree"].seconds == {"cpu": 15.0}
