@@ -6,6 +6,7 @@ path                                                  what
 ``data/<fingerprint>/``                               an encoded table, see `optimizer.datasets.table`
 ``predictions/<dataset>/<family>/<n>-<attempt>.npz``  what a trial predicted
 ``models/<dataset>/<family>/<n>/``                    its fold models, ``fold-<step><suffix>``, and ``model.json``
+``scores/subm-<score>-<time>-<family>-<dataset>.csv``  the submission of a trial, written by the views
 ====================================================  ====================================================
 
 A predictions file is an uncompressed ``.npz`` without pickles, and holds probabilities and values, never labels:
@@ -29,18 +30,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import msgspec
 
 from optimizer.errors import StorageFault
-from optimizer.records import split_trial_id
+from optimizer.records import TrialRecord, split_trial_id, trial_id
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +52,25 @@ if TYPE_CHECKING:
     from optimizer.models.base import FittedModel
 
     Floats = npt.NDArray[np.floating[Any]]
+
+
+#: Names of what is stored, whole and half written: number, attempt, and what tells them apart.
+_PREDICTIONS = re.compile(r"(\d+)-(\d+)\.npz(\.part)?", re.ASCII)
+_MODELS = re.compile(r"(\.)?(\d+)(?(1)-(\d+))", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """Predictions or models as they lie on the disk, of whatever trial."""
+
+    kind: Literal["predictions", "models"]
+    trial: str
+    #: ``None`` for whole models, which stand for every attempt.
+    attempt: int | None
+    #: Whether it is what a write that never ended has left.
+    half: bool
+    size: int
+    path: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,12 +160,13 @@ class Store:
             with np.load(file, allow_pickle=False) as arrays:
                 return Predictions(oof=arrays["oof"], test=arrays.get("test"))
 
-    def drop_predictions(self, trial: str) -> None:
-        """Delete the predictions of every attempt of a trial; none is no error."""
+    def drop_predictions(self, trial: str, *, but: int | None = None) -> None:
+        """Delete the predictions of every attempt of a trial, ``but`` those of one; none is no error."""
         folder = self._trial_path("predictions", trial)
         with _faults(f"predictions of {trial}"):
             for path in folder.parent.glob(f"{folder.name}-*.npz"):
-                path.unlink(missing_ok=True)
+                if but is None or path.name != f"{folder.name}-{but}.npz":
+                    path.unlink(missing_ok=True)
 
     def write_models(self, trial: str, models: Iterable[FittedModel], info: ModelInfo) -> None:
         """Store the fold models of a trial, in the order of steps, over those of an earlier attempt."""
@@ -183,6 +206,40 @@ class Store:
             if folder.exists():
                 shutil.rmtree(folder)
 
+    def models_size(self, trial: str) -> int | None:
+        """Bytes that the kept models of a trial take; ``None`` where there are none."""
+        folder = self.model_folder(trial)
+        with _faults(f"models of {trial}"):
+            return _folder_size(folder) if folder.is_dir() else None
+
+    def free_bytes(self) -> int:
+        """Bytes that are free where the run's folder lies."""
+        with _faults(str(self._root)):
+            return shutil.disk_usage(self._root).free
+
+    def stored_files(self) -> Iterator[StoredFile]:
+        """Everything under ``predictions/`` and ``models/`` that is named as we name it; links are never followed."""
+        for kind in ("predictions", "models"):
+            with _faults(kind):
+                for family in _folders(self._root / kind, levels=2):
+                    with os.scandir(family) as entries:
+                        for entry in entries:
+                            if (file := _stored(kind, family, entry)) is not None:
+                                yield file
+
+    def remove(self, file: StoredFile) -> None:
+        """Delete what `stored_files` has found."""
+        with _faults(f"{file.kind} of {file.trial}"):
+            if file.path.is_dir():
+                shutil.rmtree(file.path)
+            else:
+                file.path.unlink(missing_ok=True)
+
+    def exported(self) -> set[str]:
+        """Names of the submissions in ``scores/``; see `submission_name`."""
+        with _faults("scores"):
+            return {name for name in os.listdir(self._root / "scores") if name.startswith("subm-")}
+
     def _predictions(self, trial: str, attempt: int) -> Path:
         return self._trial_path("predictions", trial).with_name(f"{split_trial_id(trial)[2]}-{attempt}.npz")
 
@@ -191,6 +248,13 @@ class Store:
         if {dataset, family} & {"", ".", ".."}:
             raise StorageFault(f"{trial!r} would lie outside the run's folder")
         return self._root / kind / dataset / family / str(number)
+
+
+def submission_name(record: TrialRecord) -> str:
+    """File name of a trial's submission. The time is when the trial was told (UTC), so the name is always the same."""
+    told = time.strftime("%Y%m%d-%H%M%S", time.gmtime(record.at))
+    score = "none" if record.score is None else f"{record.score:.6f}"
+    return f"subm-{score}-{told}-{record.family}-{record.dataset}.csv"
 
 
 def predictions_size(*, task: str, classes: int, rows: int, test_rows: int, repeats: int) -> int:
@@ -219,6 +283,39 @@ def from_stored(stored: Floats, task: str) -> Floats:
     if task == "regression":
         return wide[:, 0]
     return np.column_stack([1.0 - wide[:, 0], wide[:, 0]]) if task == "binary" else wide
+
+
+def _folders(root: Path, levels: int) -> Iterator[Path]:
+    """The folders so many levels below; a root that is missing has none."""
+    if not levels:
+        yield root
+    elif root.exists():
+        with os.scandir(root) as entries:
+            below = [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for folder in below:
+            yield from _folders(folder, levels - 1)
+
+
+def _stored(kind: Literal["predictions", "models"], family: Path, entry: os.DirEntry[str]) -> StoredFile | None:
+    """What a name stands for; ``None`` for a file that is not ours."""
+    if kind == "predictions":
+        found = _PREDICTIONS.fullmatch(entry.name)
+        if found is None or not entry.is_file(follow_symlinks=False):
+            return None
+        number, half, size = found[1], bool(found[3]), entry.stat().st_size
+        attempt: int | None = int(found[2])
+    else:
+        found = _MODELS.fullmatch(entry.name)
+        if found is None or not entry.is_dir(follow_symlinks=False):
+            return None
+        number, attempt, half = found[2], int(found[3]) if found[3] else None, bool(found[1])
+        size = _folder_size(Path(entry))
+    trial = trial_id(family.parent.name, family.name, int(number))
+    return StoredFile(kind=kind, trial=trial, attempt=attempt, half=half, size=size, path=Path(entry))
+
+
+def _folder_size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
 @contextmanager

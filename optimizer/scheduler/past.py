@@ -133,6 +133,8 @@ def _replay(past: Past, record: dict[str, Any]) -> None:
         past.told[record["trial"]] = msgspec.convert(record, TrialRecord)
     elif event == "models_dropped":
         past.models_dropped.add(record["trial"])
+    elif event == "predictions_evicted" and record["trial"] in past.told:
+        past.told[record["trial"]] = msgspec.structs.replace(past.told[record["trial"]], predictions="evicted")
 
 
 def remember_number(past: Past, trial: str) -> None:

@@ -205,6 +205,7 @@ def _run_locked(
         events.emit("run_started", durable=True, **study_snapshot(study, machine, past))
         for notice in machine.notices:
             events.notice(notice)
+        book.disk.take_up(past)
         try:
             reason = scheduler.run()
         finally:

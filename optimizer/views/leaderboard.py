@@ -42,9 +42,11 @@ def lines(view: RunView, board: Iterable[Ranked], width: int | None = None) -> l
         better = "higher" if info.direction == "maximize" else "lower"
         page.append(Text.assemble((formats.clean(dataset), "bold"), f"  {info.metric}, {better} is better"))
         page += Grid(_COLUMNS, [_row(r) for r in rows]).lines(width)
+        evicted = sum(t.predictions == "evicted" for t in view.trials(dataset))
         page.append(Text(
             f"{counts['complete']:,} complete, {counts['pruned']:,} pruned, {counts['failed']:,} failed; "
-            f"{near:,} within one standard error of the best", style="dim"))
+            f"{near:,} within one standard error of the best"
+            + (f"; predictions of {evicted:,} evicted to keep the disk limit" if evicted else ""), style="dim"))
     return page if width is None else [clipped(line, width) for line in page]
 
 
@@ -66,6 +68,8 @@ def _row(row: Ranked) -> list[Cell]:
 
 
 def _state(t: TrialRecord) -> str:
+    if t.predictions == "evicted":
+        return f"{t.state}, evicted"
     return f"{t.state}: {t.kind or t.reason}" if t.state == "failed" else t.state
 
 

@@ -11,7 +11,6 @@ import csv
 import io
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,6 +19,7 @@ import msgspec
 
 from optimizer.errors import StorageFault, UserError
 from optimizer.records import TrialRecord
+from optimizer.store import submission_name
 from optimizer.views.results import RunView, is_submittable
 
 if TYPE_CHECKING:
@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.floating[Any]]
 
+#: What a person can do where predictions are gone.
+_OTHERS = ("`optimizer export` writes the best that have theirs, `optimizer predict` needs kept models only, and a "
+           "higher resources.disk_limit keeps more from now on")
 #: Header of the first column where a new table's rows have no ids.
 _ROW = "row"
 
 
 def best_path(run: Path, dataset: str) -> Path:
     """Where a dataset's best submission so far lies."""
-    return run / "scores" / f"best-{dataset}.csv"
+    return _in_scores(run, f"best-{dataset}.csv")
 
 
 def improvement_path(run: Path, record: TrialRecord) -> Path:
@@ -44,9 +47,14 @@ def improvement_path(run: Path, record: TrialRecord) -> Path:
 
     The time is when the trial was told (UTC), so that the same trial always has the same file.
     """
-    told = time.strftime("%Y%m%d-%H%M%S", time.gmtime(record.at))
-    score = "none" if record.score is None else f"{record.score:.6f}"
-    return run / "scores" / f"subm-{score}-{told}-{record.family}-{record.dataset}.csv"
+    return _in_scores(run, submission_name(record))
+
+
+def _in_scores(run: Path, name: str) -> Path:
+    # The study file's names are safe, but a run's folder may have been handed over, with a journal that says anything.
+    if "/" in name or "\0" in name:
+        raise StorageFault(f"{name!r} would lie outside {run / 'scores'}; the journal has been tampered with")
+    return run / "scores" / name
 
 
 def submission_rows(
@@ -142,7 +150,8 @@ def write_submission(run: Path, record: TrialRecord, path: Path) -> None:
 
     refusal = why_not_submittable(record)
     if refusal:
-        raise UserError(f"{record.trial} cannot be submitted: {refusal}")
+        hint = f"; {_OTHERS}" if record.predictions == "evicted" else ""
+        raise UserError(f"{record.trial} cannot be submitted: {refusal}{hint}")
     store = Store(run)
     folder = store.table_folder(record.table)
     meta = read_meta(folder)
@@ -175,7 +184,15 @@ def why_not_submittable(record: TrialRecord) -> str:
         return f"the trial was {record.state}" if record.state == "pruned" else "the trial failed"
     if not record.test_predicted:
         return "its test rows were not predicted"
-    return "its predictions were evicted to save space"
+    return "its predictions were evicted to keep the disk limit"
+
+
+def passed_over(run: Path, *, top: int, dataset: str | None = None) -> list[str]:
+    """A sentence for each of the best ``top`` trials of a dataset that `export` passes over for want of predictions."""
+    view = RunView.open(run)
+    return [f"{record.trial} (rank {rank}) is passed over: {why_not_submittable(record)}; {_OTHERS}"
+            for name in ([dataset] if dataset is not None else view.datasets)
+            for rank, record in enumerate(view.ranked(name)[:top], start=1) if record.predictions == "evicted"]
 
 
 def write_new_predictions(

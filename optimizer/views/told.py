@@ -149,6 +149,12 @@ def _models_dropped(told: Told, record: Record) -> None:
     told.trials[trial.trial] = told.of_dataset[dataset][trial.trial] = trial
 
 
+def _predictions_evicted(told: Told, record: Record) -> None:
+    dataset = split_trial_id(str(record["trial"]))[0]
+    trial = msgspec.structs.replace(told.trials[record["trial"]], predictions="evicted")
+    told.trials[trial.trial] = told.of_dataset[dataset][trial.trial] = trial
+
+
 def _family_stopped(told: Told, record: Record) -> None:
     told.stops.append(FamilyStop(
         family=str(record["family"]), dataset=record.get("dataset"), reason=str(record["reason"]),
@@ -176,6 +182,7 @@ _READERS: dict[str, Callable[[Told, Record], None]] = {
     "dataset_finished": _dataset_finished,
     "trial_told": _trial_told,
     "models_dropped": _models_dropped,
+    "predictions_evicted": _predictions_evicted,
     "family_stopped": _family_stopped,
     "family_moved": _family_stopped,
     "job_lost": _job_lost,

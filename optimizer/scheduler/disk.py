@@ -1,0 +1,197 @@
+"""Keeps what a run leaves on the disk within its limit, and says so; what goes is decided in `quota`.
+
+An eviction is in the journal, durably, before the file goes. A crash in between leaves a file that the next start
+removes; the other way round it would leave a told trial without its predictions, and nobody would know why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from optimizer.config.resolved import ResourceLimits
+from optimizer.errors import StorageFault
+from optimizer.records import TrialRecord
+from optimizer.scheduler.events import EventLog
+from optimizer.scheduler.past import Past
+from optimizer.scheduler.quota import (
+    FEW_TRIALS,
+    DiskUse,
+    Kept,
+    is_leftover,
+    kept_of,
+    protected,
+    size_text,
+    to_evict,
+)
+from optimizer.store import Store, submission_name
+
+#: Bytes of removed leftovers that are worth a sentence.
+_WORTH_SAYING = 5_000_000
+
+
+class DiskKeeper:
+    """The account of a run's predictions and models, and who acts on it; only the scheduler has one."""
+
+    def __init__(self, limits: ResourceLimits, store: Store, events: EventLog, *, at_once: int) -> None:
+        """``at_once``: trials that may run at the same time. Without `take_up` nothing is limited."""
+        self.use = DiskUse()
+        self._limits = limits
+        self._store = store
+        self._events = events
+        self._at_once = at_once
+        self._room = 0.0
+        #: Told trials with predictions, by the name that their submission has.
+        self._submissions: dict[str, set[str]] = {}
+        #: Evicted trials whose files are still there.
+        self._to_remove: list[str] = []
+        #: Dataset to the bytes that its trials are expected to keep.
+        self._expected: dict[str, float] = {}
+        self._said: set[str] = set()
+
+    def take_up(self, past: Past) -> None:
+        """Count what is there, remove what is of no use, note what is gone; once, before any worker starts."""
+        try:
+            free = self._store.free_bytes()
+            files = list(self._store.stored_files())
+        except StorageFault as fault:
+            self._events.notice(f"the run's folder cannot be looked through, so its disk limit is not held: {fault}")
+            return
+        removed = 0
+        sizes = {}
+        for file in files:
+            if is_leftover(file, past.told, past.models_dropped, past.numbers):
+                removed += self._remove(lambda file=file: self._store.remove(file), file.size)  # type: ignore[misc]
+            else:
+                sizes[file.kind, file.trial] = file.size
+        if removed >= _WORTH_SAYING:
+            self._events.notice(f"removed {size_text(removed)} of attempts that were never told and of evicted trials")
+        gone = []
+        for trial, record in past.told.items():
+            size = sizes.get(("predictions", trial))
+            if record.predictions == "kept" and size is None:
+                gone.append(record)
+                past.told[trial] = record = msgspec.structs.replace(record, predictions="evicted")
+            self._count(record, size, sizes.get(("models", trial)))
+        # A share is one of what is free or ours already, or each start would make it smaller.
+        self._room = free + removed + self.use.used
+        self.use.limit = self._limits.disk_bytes(self._room)
+        self._events.notice(f"predictions and models may take {size_text(self.use.limit)} on the disk (disk_limit = "
+                            f'"{self._limits.disk_limit}")'
+                            + (f"; they take {size_text(self.use.used)}" if self.use.used else ""))
+        if self.use.limit > self._room:
+            self._events.notice(f"only {size_text(free)} are free here, less than the disk limit: make room, or lower "
+                                "resources.disk_limit so that the least useful predictions go in time")
+        if gone:
+            self._events.notice(f"the predictions of {len(gone)} told trials are not on the disk any more, and are "
+                                f"recorded as evicted; the first is {gone[0].trial}")
+            for record in gone:
+                self._tell_evicted(record.trial, record.predictions_bytes, "missing")
+        self._make_room()
+
+    def expect(self, dataset: str, trial_bytes: int, trials: float | None) -> None:
+        """Say once per dataset where the limit or the disk will not hold what its trials keep.
+
+        ``trials``: how many the budget is good for; ``None`` while nobody knows.
+        """
+        self._expected[dataset] = trial_bytes * (FEW_TRIALS if trials is None else trials)
+        needed = sum(self.use.models.values()) + sum(self._expected.values())
+        bound = min(self.use.limit, self._room)
+        if f"expect {dataset}" in self._said or needed <= bound:
+            return
+        self._said.add(f"expect {dataset}")
+        count = "" if trials is None else f"about {max(trials, 1.0):,.0f} trials are expected, "
+        what = "disk limit of" if self.use.limit <= self._room else "disk has room for"
+        self._events.notice(f"{dataset}: each trial keeps {size_text(trial_bytes)} of predictions; {count}the {what} "
+                            f"{size_text(bound)} holds about {bound / max(trial_bytes, 1):,.0f}, then the least useful "
+                            "go")
+
+    def told(self, record: TrialRecord) -> None:
+        """Count what a trial has left, after its line in the journal and after models were dropped for it."""
+        if record.attempt > 1:
+            # A lost attempt may have written its predictions before it was lost.
+            keep = record.attempt if record.predictions == "kept" else None
+            self._remove(lambda: self._store.drop_predictions(record.trial, but=keep), 0)
+        models = None
+        if record.models_kept:
+            try:
+                models = self._store.models_size(record.trial)
+            except StorageFault as fault:
+                self._events.notice(f"models of {record.trial} cannot be counted: {fault}")
+        self._count(record, None, models)
+        self._make_room()
+
+    def drop_models(self, trials: Iterable[str]) -> None:
+        """Delete the models of trials that are no longer among the best of their family."""
+        for trial in trials:
+            try:
+                self._store.drop_models(trial)
+            except StorageFault as fault:
+                self._events.notice(f"models of {trial} are no longer among the best and stay on the disk: {fault}")
+            self._events.emit("models_dropped", trial=trial)
+            self.use.models_dropped(trial)
+
+    def _count(self, record: TrialRecord, size: int | None, models: int | None) -> None:
+        kept = kept_of(record, size)
+        self.use.add(kept, models, record.trial)
+        if kept is not None:
+            # Two trials of one second and score share a name; both are then taken for exported.
+            self._submissions.setdefault(submission_name(record), set()).add(record.trial)
+
+    def _make_room(self) -> None:
+        self._remove_evicted()
+        start, low = self.use.marks(self._at_once)
+        if self.use.used <= start:
+            return
+        kept = self.use.predictions
+        try:
+            exported = {trial for name in self._store.exported() for trial in self._submissions.get(name, ())}
+        except StorageFault as fault:
+            # Better over the limit than without what was exported.
+            self._say_once("exported", f"what was exported cannot be looked up, so nothing is evicted: {fault}")
+            return
+        spared = protected(kept.values(), self.use.models, exported)
+        going = to_evict(kept.values(), spared, self.use.used, low)
+        if going:
+            self._evict(going)
+        if self.use.used > start:
+            self._say_once("too small", f"what is never evicted (the best of each family, what was exported, the kept "
+                                        f"models) takes {size_text(self.use.used)} of the disk limit of "
+                                        f"{size_text(self.use.limit)}, and what running trials write needs the rest: "
+                                        "raise resources.disk_limit to keep more")
+
+    def _evict(self, going: list[Kept]) -> None:
+        self._say_once("evict", f"the disk limit of {size_text(self.use.limit)} is near: the predictions of the least "
+                                f"useful trials go, first those of {going[0].trial}; their records stay")
+        for one in going:
+            # One durable line makes all before it durable.
+            self._tell_evicted(one.trial, one.size, "quota", durable=one is going[-1])
+            self.use.evicted(one.trial)
+            self._to_remove.append(one.trial)
+        self._remove_evicted()
+
+    def _tell_evicted(self, trial: str, size: int, reason: str, *, durable: bool = True) -> None:
+        self._events.emit("predictions_evicted", durable=durable, trial=trial, bytes=size, reason=reason)
+
+    def _remove_evicted(self) -> None:
+        """Delete what the journal has as evicted; while the journal cannot be written, it waits."""
+        if not self._to_remove or self._events.trouble:
+            return
+        waiting, self._to_remove = self._to_remove, []
+        for trial in waiting:
+            if not self._remove(lambda trial=trial: self._store.drop_predictions(trial), 1):  # type: ignore[misc]
+                self._to_remove.append(trial)
+
+    def _remove(self, act: Callable[[], None], size: int) -> int:
+        try:
+            act()
+        except StorageFault as fault:
+            self._say_once("remove", f"a file that is not needed any more stays on the disk: {fault}")
+            return 0
+        return size
+
+    def _say_once(self, key: str, text: str) -> None:
+        if key not in self._said:
+            self._said.add(key)
+            self._events.notice(text)
