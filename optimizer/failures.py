@@ -12,7 +12,8 @@ from optimizer.errors import NotFiniteFault, StorageFault, WrongDeviceFault
 _GPU_MEMORY = re.compile(
     r"cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|TOutOfMemoryError|CU\w+_STATUS_ALLOC_FAILED"
     r"|CUDA\b.{0,200}out of (?:the )?memory|CL_MEM_OBJECT_ALLOCATION_FAILURE|Memory Object Allocation Failure"
-    r"|CL_INVALID_BUFFER_SIZE|Invalid Buffer Size|not enough memory for tree-ctrs",
+    r"|CL_INVALID_BUFFER_SIZE|Invalid Buffer Size|not enough memory for|out of memory\. Requested"
+    r"|Memory allocation error on worker",
     re.IGNORECASE | re.DOTALL,
 )
 #: Anything else from below CUDA or OpenCL: nothing that this process asks of the card can be trusted any more.
@@ -34,7 +35,8 @@ _OPENCL_WORDS = re.compile(
 )
 #: Memory of the machine, by libraries that raise an error of their own for it.
 _MEMORY = re.compile(
-    r"std::bad_alloc|\bbad[_ ]alloc|bad allocation|unable to allocate|cannot allocate memory|failed to allocate",
+    r"std::bad_alloc|\bbad[_ ]alloc|bad allocation|unable to allocate|cannot allocate memory|failed to allocate"
+    r"|not enough memory|out of memory attempting to allocate|out of memory in 'new'",
     re.IGNORECASE,
 )
 #: What an operating system says of a disk, or of a file system that has gone.

@@ -22,6 +22,9 @@ NO_ROOM_ON_THE_CARD = [
     "Free 5902.061425 MB",
     "(NCudaLib::TOutOfMemoryError) stack_like_memory_pool.h:294: Error: Out of memory. Requested 1070.54; Free 1010.9",
     "CUDA error 2: out of memory",
+    "Error: not enough memory for tree-ctrs: ",
+    "Error: not enough memory for learning",
+    "Error: Out of memory. Requested 1070.546387; Free 1010.952393",
     "[CUDA] out of memory /LightGBM/src/treelearner/cuda/cuda_histogram_constructor.cpp 68",
     "Memory Object Allocation Failure",
     "CUDA out of memory. Tried to allocate 2.87 GiB (GPU 0; 14.76 GiB total capacity; 8.77 GiB already allocated)",
@@ -55,6 +58,8 @@ NO_ROOM = [
     "(std::bad_alloc) std::bad_alloc",
     "Unable to allocate 3.10 GiB for an array with shape (416000000,) and data type float64",
     "[Errno 12] Cannot allocate memory",
+    "Allocation error : not enough memory",
+    "Out of memory attempting to allocate exception",
 ]
 PLAIN = [
     "Check failed: (best_split_info.left_count) > (0) at src/treelearner/serial_tree_learner.cpp, line 682",
