@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -127,13 +129,28 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     log: tuple[str, ...] = ()
     #: Finished trials that the recorder has yet to write to ``optuna.db``.
     recorder_lag: int = 0
+    #: Empty while all is well; else why nothing new is started, and what to do about it.
+    trouble: str = ""
 
 
 def write_status(path: Path, status: Status) -> None:
-    """Replace the file in one step, so that a reader never sees half of it."""
+    """Replace the file in one step, so that a reader never sees half of it; a directory in its place is moved aside.
+
+    Raises:
+        OSError: it could not be written; the old one is still there.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(status))
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(msgspec.json.encode(status))
+        try:
+            temporary.replace(path)
+        except IsADirectoryError:
+            path.rename(path.with_name(f"{path.name}.found-{time.time():.0f}"))
+            temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_status(path: Path) -> Status | None:

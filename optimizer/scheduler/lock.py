@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -14,28 +15,49 @@ _NAME = "run.lock"
 
 
 class RunLock:
-    """An exclusive lock on a run's folder, held as long as the process lives; the kernel lets go of it."""
+    """An exclusive lock on a run's folder, held as long as the process lives; the kernel lets go of it.
+
+    The folder itself is locked, for it cannot be deleted and made again as a file in it can. ``run.lock`` only says
+    who holds it.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Take the lock; raises `RunFolderError` with the holder's pid where another scheduler has it."""
-        path = folder / _NAME
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._folder = folder
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise RunFolderError(f"{folder} cannot be locked: {error.strerror}; make it readable") from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._file)
+            os.close(self._descriptor)
             pid = holder(folder)
             raise RunFolderError(
                 f"{folder} is being run by another scheduler (pid {pid or 'unknown'}); look at it with "
                 f"`optimizer watch {folder.name}`, or end it with `optimizer stop {folder.name}`") from None
-        me = json.dumps({"pid": os.getpid(), "start": start_time(os.getpid())}).encode()
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, me, 0)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise RunFolderError(f"{folder} cannot be locked: {error.strerror}; put the study file on a local "
+                                 "disk") from error
+        try:
+            name_holder(folder)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise RunFolderError(f"{folder / _NAME} cannot be written: {error.strerror}; see that the disk has space "
+                                 f"and that nothing else is at this path") from error
 
     def release(self) -> None:
         """Let go of the lock."""
-        os.ftruncate(self._file, 0)
-        os.close(self._file)
+        with contextlib.suppress(OSError):  # a folder that is gone names nobody either
+            _write(self._folder, b"")
+        os.close(self._descriptor)
+
+
+def name_holder(folder: Path) -> None:
+    """Write this process into ``run.lock``, where it does not stand there already."""
+    if holder(folder) != os.getpid():
+        _write(folder, json.dumps({"pid": os.getpid(), "start": start_time(os.getpid())}).encode())
 
 
 def holder(folder: Path) -> int | None:
@@ -47,3 +69,14 @@ def holder(folder: Path) -> int | None:
         return None
     # A pid alone may have been given to another process since.
     return pid if start is not None and start_time(pid) == start else None
+
+
+def _write(folder: Path, content: bytes) -> None:
+    beside = folder / f".{_NAME}.{os.getpid()}"
+    try:
+        beside.write_bytes(content)
+        beside.replace(folder / _NAME)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise

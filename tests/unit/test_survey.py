@@ -119,7 +119,8 @@ def test_a_folder_is_made_with_all_it_holds_and_may_be_there_already(tmp_path: P
     for _ in range(2):
         make_folder(tmp_path / "run")
 
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["data", "logs", "models", "predictions", "scores"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "backups", "data", "logs", "models", "predictions", "scores"]
 
 
 def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
