@@ -230,8 +230,8 @@ def run_both(options: argparse.Namespace, folder: Path, environment: dict[str, s
                           f"{'finished' if one.report.finished else 'not finished'}"
                           f"{f', {one.report.not_given} faults were still to come' if one.report.not_given else ''}",
                           flush=True)
-            if calm.thread.is_alive():
-                calm.report.told = len(told_now(calm.folder))
+                elif one.thread.is_alive():
+                    one.report.told = len(told_now(one.folder))
             print(f"told: calm {calm.report.told}, disturbed {disturbed.report.told} of {trials}", flush=True)
             write_reports(folder, facts, calm, disturbed)
     for one in sides:

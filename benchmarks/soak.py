@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import json
 import math
 import os
 import pty
@@ -38,9 +39,9 @@ from tests.chaos.evidence import Process, children_of, processes, scheduler_of
 SHORT = """
 families = ["xgboost", "lightgbm"]
 [family.xgboost.space]
-iterations = 12
+iterations = 40
 [family.lightgbm.space]
-iterations = 12
+iterations = 40
 """
 _ROWS, _COLUMNS = 40, 140
 #: What a sample measures of a process, and of a file.
@@ -123,7 +124,16 @@ def sample(folder: Path, watcher: Watcher, begun: float) -> dict[str, Any] | Non
     found["processes"] = {name: seen for name, pid in pids.items() if (seen := measure(pid)) is not None}
     found["files"] = {name: {"mb": size_mb(folder / name)}
                       for name in ("journal.jsonl", "optuna.db", "predictions", "models", "logs")}
+    found["recorder"] = {"told, not in optuna.db yet": {"trials": lag(folder)}}
     return found
+
+
+def lag(folder: Path) -> float:
+    """Told trials that the recorder has yet to write, as the run itself says."""
+    try:
+        return float(json.loads((folder / "status.json").read_bytes())["recorder_lag"])
+    except (OSError, ValueError, KeyError):
+        return math.nan
 
 
 def slope_per_hour(samples: list[dict[str, Any]], group: str, name: str, what: str) -> float | None:
@@ -139,7 +149,7 @@ def slope_per_hour(samples: list[dict[str, Any]], group: str, name: str, what: s
 def rows_of(samples: list[dict[str, Any]]) -> list[tuple[object, ...]]:
     """First, middle, last and slope of everything that was measured."""
     rows: list[tuple[object, ...]] = []
-    for group, measures in (("processes", OF_PROCESS), ("files", OF_FILE)):
+    for group, measures in (("processes", OF_PROCESS), ("files", OF_FILE), ("recorder", ("trials",))):
         for name in dict.fromkeys(name for s in samples for name in s[group]):
             seen = [s for s in samples if name in s[group]]
             for what in measures:
@@ -194,6 +204,10 @@ def main() -> int:
     watcher.close()
     summary = {**summary_of(run_folder, samples, time.monotonic() - begun, run.returncode), "code": frozen["CODE"],
                "terminal_mb": round(watcher.bytes / 2**20, 1)}
+    summary["told_and_not_stored_at_the_end"] = len(checker.alike(checker.gather(run_folder)).broken)
+    # The same command again: its deadline has come, so that it only brings journal and database together.
+    subprocess.run([sys.executable, "-m", "optimizer", "run", str(study), "--plain"], env=environment, cwd=folder,
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     claims = checker.check(run_folder, checker.ENDED)
     table = markdown(("of", "what", "first", "middle", "last", "per hour, second half"), rows_of(samples))
     write_json(folder / "report.json", {"summary": summary, "samples": samples})

@@ -38,7 +38,7 @@ from tests.chaos.evidence import (
 MOST_ATTEMPTS, MOST_FAULTS = 12, 3
 _STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 #: Fields of a journal line that are not the record's.
-_OF_THE_LINE = frozenset({"crc", "t", "event"})
+_OF_THE_LINE = frozenset({"t", "event"})
 #: Files of predictions are written in binary32 or binary64; a score is computed in binary64.
 _CLOSE = 1e-9
 

@@ -36,8 +36,6 @@ from tests.chaos.faults import SCHEDULER_KILLS, WORKER_KILLS, Fault
 
 #: Seconds after a scheduler's death from which on a process that it left behind is an orphan.
 ORPHAN_S = 2.0
-#: Seconds that a fault waits for what it is to hit; then it is left out, and counted so.
-_PATIENCE_S = 20.0
 #: Starts in a row that end by themselves without a told trial, before nobody would try again.
 _MOST_FUTILE = 8
 _LOOK_AGAIN_S = 0.4
@@ -93,10 +91,11 @@ class Nemesis:
 
     def __init__(self, study: Path, faults: list[Fault], *, disk: Path | None = None,
                  say: Callable[[str], None] = print, environment: Mapping[str, str] | None = None,
-                 stop_at_last: bool = False) -> None:
+                 stop_at_last: bool = False, patience_s: float = 90.0) -> None:
         """``disk``: a small disk of its own that the run's folder is on; without it, filling is not possible.
 
         ``stop_at_last``: once every fault was given and set right, stop the run politely, and do not wait for its end.
+        ``patience_s``: how long a fault waits for what it is to hit; then it is left out, and counted so.
         """
         self.study = study
         self.folder = study.with_suffix("")
@@ -121,6 +120,7 @@ class Nemesis:
         #: Children in state Z, by pid and start, and when they were first seen so.
         self._unreaped: dict[tuple[int, int], float] = {}
         self._stop_at_last = stop_at_last
+        self._patience_s = patience_s
         self._stop, self._stopper = os.pipe()
         self._stopping = False
 
@@ -290,7 +290,7 @@ class Nemesis:
         since = time.monotonic() if since is None else since
         hit = self._hit(fault)
         if hit is None:
-            if time.monotonic() - since < _PATIENCE_S:
+            if time.monotonic() - since < self._patience_s:
                 self._later(_LOOK_AGAIN_S, functools.partial(self._strike, fault, since))
                 return
             self.report.missed[fault.kind] += 1
