@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 something broke that should not have, 2 the person can men
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import NoReturn
 
@@ -29,6 +30,8 @@ def cli() -> None:
 def main() -> NoReturn:
     """The console script."""
     fill_gaps()
+    # Whatever the person's own mask allows, nobody else writes into a run; every process of it inherits this.
+    os.umask(os.umask(0o077) | 0o022)
     try:
         cli(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -99,17 +99,6 @@ def publish_best(folder: Path, record: TrialRecord) -> None:
     copy_file(own, best_path(folder, record.dataset))
 
 
-def publish(folder: Path) -> None:
-    """Bring submissions and summary up to date in this process; as often as wanted.
-
-    Raises:
-        OptimizerError: something could not be written; what could be, was.
-    """
-    troubles = Publication(folder).catch_up(last=True)
-    if troubles:
-        raise OptimizerError("; ".join(troubles))
-
-
 # The process.
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -143,11 +144,25 @@ def _next_steps(view: RunView) -> list[dict[str, str]]:
 def as_text(summary: dict[str, Any], width: int | None = None) -> str:
     """``summary.txt``: the same report for a person.
 
-    ``width``: of the terminal that it is shown on; ``None`` for a file, where no column is left out.
+    ``width``: of the terminal that it is shown on; ``None`` for a file, where no column is left out and no line folded.
     """
-    parts = [_headline(summary), _dataset_table(summary, width), _dataset_notes(summary), _submissions(summary),
-             _family_table(summary, width), _cost(summary), *_troubles(summary), _go_on(summary)]
+    # Not paths and commands: they are there to be copied.
+    parts = [_folded(_headline(summary), width), _dataset_table(summary, width),
+             _folded(_dataset_notes(summary), width), _submissions(summary), _family_table(summary, width),
+             _folded(_cost(summary), width), *(_folded(text, width) for text in _troubles(summary)), _go_on(summary)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _folded(text: str, width: int | None) -> str:
+    """Lines that are too long, broken between words and indented a little further."""
+    if width is None:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False,
+                               break_on_hyphens=False) or [""]
+    return "\n".join(lines)
 
 
 def _headline(summary: dict[str, Any]) -> str:

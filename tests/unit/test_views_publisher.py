@@ -13,8 +13,7 @@ import msgspec
 import pytest
 from stubs.runs import FakeRun
 
-from optimizer.errors import OptimizerError
-from optimizer.views.publisher import DONE, FINISH, TOLD, Publication, Publisher, publish, serve
+from optimizer.views.publisher import DONE, FINISH, TOLD, Publication, Publisher, serve
 
 
 def begun(folder: Path) -> FakeRun:
@@ -31,6 +30,11 @@ def tell(run: FakeRun, trial: str, score: float, probability: float, **changes: 
 
 def best(run: FakeRun) -> str:
     return (run.folder / "scores" / "best-a.csv").read_text().splitlines()[1]
+
+
+def publish(folder: Path) -> None:
+    """As a process that starts anew would."""
+    assert Publication(folder).catch_up(last=True) == []
 
 
 def files(run: FakeRun) -> list[str]:
@@ -81,8 +85,7 @@ def test_a_failure_to_write_is_told_and_tried_again(tmp_path: Path) -> None:
     (tmp_path / "scores").write_text("a file where the folder should be")
     publication = Publication(tmp_path)
     assert "scores" in publication.catch_up()[0]
-    with pytest.raises(OptimizerError):
-        publish(tmp_path)
+    assert "scores" in publication.catch_up()[0]
     (tmp_path / "scores").unlink()
     assert publication.catch_up() == []
     assert best(run) == "9,Extrovert"

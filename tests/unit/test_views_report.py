@@ -109,6 +109,22 @@ def test_the_summary_reads_well(tmp_path: Path) -> None:
     assert max(map(len, as_text(summarize(view), 80).splitlines()[2:6])) <= 80
 
 
+def test_on_a_terminal_sentences_break_between_words_and_commands_stay_whole(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "night")
+    run.started("a")
+    notice = "the metric is accuracy because the target has two classes, and a word-with-hyphens stays in one piece"
+    run.event("notice", text=notice)
+    run.ended()
+    summary = summarize(RunView.open(run.folder))
+    text = as_text(summary, 40)
+    lines = text.split("notices\n")[1].split("\n\n")[0].split("\n")
+    assert max(map(len, lines)) <= 40
+    assert " ".join(line.strip() for line in lines) == notice
+    assert all(line.startswith("    ") for line in lines[1:])
+    assert all(f"    {step['command']}" in text.splitlines() for step in summary["next"])
+    assert f"  {notice}" in as_text(summary).splitlines(), "in a file it is one line"
+
+
 def test_an_empty_run_has_a_summary_too(tmp_path: Path) -> None:
     write_summary(RunView.open(tmp_path))
     assert "not started" in (tmp_path / "summary.txt").read_text()
