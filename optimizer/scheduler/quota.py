@@ -6,7 +6,7 @@ count: without them the run could not go on.
 The least useful goes first. The dataset whose predictions take most pays, with its worst-ranked trial, again and
 again, until enough is free; so a dataset of huge predictions pays before one of small ones. What is never taken: the
 best trial of each family on each dataset, the best of them with test predictions, every trial whose models are kept,
-and whatever was exported.
+whatever was once the best of its dataset, and whatever was exported.
 """
 
 from __future__ import annotations
@@ -108,11 +108,17 @@ def protected(kept: Iterable[Kept], models: Collection[str], exported: Collectio
         exported: trials whose submissions were written.
     """
     best: dict[tuple[str, str, bool], Kept] = {}
+    # Whatever was once the best of its dataset is exported by another process, perhaps at this very moment.
+    submitted: dict[str, Kept] = {}
+    once = set()
     for one in kept:
         for key in ((one.dataset, one.family, False), (one.dataset, one.family, True))[: 1 + one.test]:
             if key not in best or one.merit > best[key].merit:
                 best[key] = one
-    return {one.trial for one in best.values()} | set(models) | set(exported)
+        if one.test and (one.dataset not in submitted or one.merit > submitted[one.dataset].merit):
+            submitted[one.dataset] = one
+            once.add(one.trial)
+    return {one.trial for one in best.values()} | once | set(models) | set(exported)
 
 
 def to_evict(kept: Iterable[Kept], spared: Collection[str], used: float, low: float) -> list[Kept]:
