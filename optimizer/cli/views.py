@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from optimizer.cli import cli
-from optimizer.cli.streams import show
+from optimizer.cli.streams import say, show
 from optimizer.errors import UserError
 
 _RUN = click.argument("run")
@@ -59,7 +59,8 @@ def status(run: str, *, as_json: bool) -> None:
 @click.option("--family", help="Only this model family.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Trials per dataset.")
 @click.option("--json", "as_json", is_flag=True, help="For machines: every figure and parameter.")
-def leaderboard(run: str, *, dataset: str | None, family: str | None, top: int, as_json: bool) -> None:
+@click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets: the same as a table.")
+def leaderboard(run: str, *, dataset: str | None, family: str | None, top: int, as_json: bool, as_csv: bool) -> None:
     """List the trials of a run, best first."""
     from optimizer.views import leaderboard as boards
     from optimizer.views.results import RunView, find_run
@@ -68,6 +69,10 @@ def leaderboard(run: str, *, dataset: str | None, family: str | None, top: int, 
     board = view.leaderboard(dataset, family, top)
     if as_json:
         show(json.dumps(boards.as_data(board), allow_nan=False))
+    elif as_csv:
+        from optimizer.views.tables import as_csv as table
+
+        show(table(boards.as_data(board)), nl=False)
     elif sys.stdout.isatty():
         from rich.console import Console
 
@@ -86,8 +91,13 @@ def export(run: str, *, top: int, dataset: str | None) -> None:
     """Write the submissions of the best trials into the run's scores/."""
     from optimizer.views.results import find_run
     from optimizer.views.submissions import export as write
+    from optimizer.views.submissions import passed_over
 
-    for path in write(find_run(run), top=top, dataset=dataset):
+    folder = find_run(run)
+    paths = write(folder, top=top, dataset=dataset)
+    for sentence in passed_over(folder, top=top, dataset=dataset):
+        say(f"note: {sentence}", err=True)
+    for path in paths:
         show(str(path))
 
 
