@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= s5e7
+SECONDS ?= 60
 MINUTES ?= 60
 RUNS ?= 50
 
@@ -49,6 +50,11 @@ deadlines: install  ## runs with random deadlines, and how late they end: make d
 gpu-check: install  ## every check that needs an NVIDIA card; writes docs/gpu.md
 	$(BIN)/python tools/gpu_check.py docs/gpu.md
 
+fuzz: install  ## fuzz the readers of study files and tables: make fuzz SECONDS=60, each
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python tools/fuzz.py study $(SECONDS)
+	$(BIN)/python tools/fuzz.py table $(SECONDS)
+
 screenshots: install  ## docs/dashboard.svg from a real run: make screenshots RUN=demo
 	$(BIN)/python tools/screenshot.py $(RUN) docs/dashboard.svg
 
@@ -60,4 +66,4 @@ clean:  ## remove .venv, caches and demo data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 	rm -rf datasets/breast_cancer datasets/wine datasets/diabetes
 
-.PHONY: help install demo test test-fast check run watch gpu-check screenshots docs chaos soak deadlines clean
+.PHONY: help install demo test test-fast check run watch gpu-check fuzz screenshots docs chaos soak deadlines clean

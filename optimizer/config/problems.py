@@ -26,6 +26,9 @@ Entry = tuple[int, DatasetEntry]
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 #: Folders in a pattern; each costs a level of recursion.
 _MAX_FOLDERS = 64
+#: Parts of a pattern with a ``*`` or the like; each multiplies what is looked through, up to all there is, and more
+#: where links lead back.
+_MAX_OPEN = 3
 #: File names that say nothing of the dataset; the folder's name does.
 _BARE_NAMES = ("train", "data")
 #: Columns that cannot be the target too.
@@ -119,7 +122,7 @@ def _tables(pattern: str, folder: Path) -> list[str]:
     path = _absolute(pattern, folder)
     if os.path.isfile(path):
         return [path]
-    if not pattern.isprintable() or pattern.count("/") > _MAX_FOLDERS:
+    if not pattern.isprintable() or _too_wide(pattern):
         return []
     matches = glob.glob(_absolute(pattern, Path(glob.escape(str(folder)))))
     return sorted(os.path.normpath(match) for match in matches if os.path.isfile(match))
@@ -151,6 +154,11 @@ def _absolute(path: str, folder: Path) -> str:
     return os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
 
 
+def _too_wide(pattern: str) -> bool:
+    parts = pattern.split("/")
+    return len(parts) > _MAX_FOLDERS or sum(map(glob.has_magic, parts)) > _MAX_OPEN
+
+
 def _not_found(given: str, folder: Path) -> str:
     """Says what was looked for, and the nearest name that is there."""
     path = _absolute(given, folder)
@@ -164,8 +172,8 @@ def _not_found(given: str, folder: Path) -> str:
         return f"found the link {shown_path(given)}, which leads nowhere; replace it by the file"
     if os.path.exists(path):
         return f"found the pipe or device {shown_path(given)}, expected a regular file; copy what it gives into one"
-    if given.count("/") > _MAX_FOLDERS:
-        return f"no file {shown_path(given)}; a pattern or path has at most {_MAX_FOLDERS} folders"
+    if _too_wide(given):
+        return f"no file {shown_path(given)}; a pattern has at most {_MAX_FOLDERS} folders, and a * in {_MAX_OPEN} of them"
     if glob.has_magic(given):
         return f"no file matches {shown_path(given)} (from {shown_path(folder)}); mend the pattern, or its path"
     around = os.path.dirname(path)
