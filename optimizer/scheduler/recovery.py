@@ -183,14 +183,14 @@ class Recovery:
 
     def job_failed(self, slot: str, message: JobFailed, now: float) -> None:
         """An exception ended a job: most would come again; some are the machine's doing and get another attempt."""
-        running = self.dispatcher.slots[slot].running
-        if running is not None and running.number == message.lease and running.started is not None and (
-                message.kind in ("gpu_lost", "gpu_out_of_memory", "storage")):
-            self.events.note(f"{running.trial}:\n{message.traceback}")
+        # A table that cannot be read is found out before the job has started.
+        held = next((x for x in self.dispatcher.slots[slot].leases if x.number == message.lease), None)
+        if held is not None and message.kind in ("gpu_lost", "gpu_out_of_memory", "storage"):
+            self.events.note(f"{held.trial}:\n{message.traceback}")
             if message.kind == "gpu_lost":
                 self._gpu_lost(slot, message.reason, now)
             else:
-                self._once_more(slot, running, message, now)
+                self._once_more(slot, held, message, now)
             return
         lease = self.dispatcher.finished(slot, message.lease)
         if lease is not None:
@@ -225,10 +225,10 @@ class Recovery:
         else:
             self.book.ledgers[ran.dataset].families[ran.family].charge(self.slots[slot].kind, seconds)
 
-    def _once_more(self, slot: str, running: Lease, message: JobFailed, now: float) -> None:
+    def _once_more(self, slot: str, held: Lease, message: JobFailed, now: float) -> None:
         on_gpu = message.kind == "gpu_out_of_memory"
         blame = on_gpu or not self.is_short_of_disk()
-        if on_gpu and running.faults:
+        if on_gpu and held.faults:
             # It had its second attempt, on a card that was free.
             lease = self.dispatcher.finished(slot, message.lease)
             outcome = None if lease is None else (lease, True)
