@@ -99,6 +99,7 @@ def export(run: str, *, top: int, dataset: str | None) -> None:
         say(f"note: {sentence}", err=True)
     for path in paths:
         show(str(path))
+        _warn_of_formulas(path)
 
 
 @cli.command()
@@ -125,4 +126,16 @@ def predict(run: str, table: Path, *, model: str | None, dataset: str | None, ou
         raise UserError(f"--out: there is no folder {path.parent}")
     write_new_predictions(folder, record, prediction.stored, prediction.ids, path)
     show(f"{path}: {len(prediction.stored):,} rows predicted by {record.trial}")
+    _warn_of_formulas(path)
+
+
+def _warn_of_formulas(path: Path) -> None:
+    """Ids and labels go back letter by letter, so that all that can be done is to say it."""
+    from optimizer.errors import cut, printable
+    from optimizer.views.tables import formula_in
+
+    cell = formula_in(path)
+    if cell:
+        say(f"note: {path} holds {cut(printable(cell))!r}, which a spreadsheet would take for a formula; it is written "
+            "as your own files have it, so do not open it in one", err=True)
 

@@ -102,10 +102,11 @@ class DiskKeeper:
             return
         self._said.add(f"expect {dataset}")
         count = "" if trials is None else f"about {max(trials, 1.0):,.0f} trials are expected, "
-        what = "disk limit of" if self.use.limit <= self._room else "disk has room for"
-        self._events.notice(f"{dataset}: each trial keeps {size_text(trial_bytes)} of predictions; {count}the {what} "
-                            f"{size_text(bound)} holds about {bound / max(trial_bytes, 1):,.0f}, then the least useful "
-                            "go")
+        held = f"{bound / max(trial_bytes, 1):,.0f}"
+        end = (f"the disk limit of {size_text(bound)} holds about {held} of them, then the least useful go"
+               if self.use.limit <= self._room else
+               f"the disk has room for about {held} of them: make room, or lower resources.disk_limit")
+        self._events.notice(f"{dataset}: each trial keeps {size_text(trial_bytes)} of predictions; {count}{end}")
 
     def told(self, record: TrialRecord) -> None:
         """Count what a trial has left, after its line in the journal and after models were dropped for it."""

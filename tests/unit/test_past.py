@@ -133,6 +133,14 @@ def test_the_night_between_two_starts_is_not_charged(journals: Journals) -> None
     assert journals.past().lost_s["cars", "tree", "cpu"] == 1.0
 
 
+def test_evicted_predictions_are_evicted_in_the_past_too(journals: Journals) -> None:
+    journals.told("cars/tree/4")
+    journals("predictions_evicted", trial="cars/tree/4", bytes=10, reason="quota")
+    journals("predictions_evicted", trial="cars/tree/5", bytes=10, reason="quota")
+
+    assert {t: r.predictions for t, r in journals.past().told.items()} == {"cars/tree/4": "evicted"}
+
+
 def test_a_number_is_never_used_twice(journals: Journals) -> None:
     """Not even that of a trial which was asked last and of which nothing else is known."""
     journals.told("cars/tree/4")

@@ -10,6 +10,7 @@ import pytest
 from stubs.runs import FakeRun
 
 from optimizer.errors import RunFolderError, UserError
+from optimizer.views import leaderboard
 from optimizer.views.results import RunView, find_run
 
 
@@ -122,6 +123,18 @@ def test_a_told_trial_counts_once_however_often_it_is_written(tmp_path: Path) ->
     assert view.counts("b") == {"complete": 2, "pruned": 0, "failed": 0}
     assert view.best("b").predictions == "evicted"
     assert view.best("b", submittable=True).trial == "b/xgboost/0"
+
+
+def test_evicted_predictions_are_shown_as_such_and_the_next_best_is_submitted(tmp_path: Path) -> None:
+    run = two_datasets(tmp_path)
+    best = RunView.open(tmp_path).best("a", submittable=True)
+    run.event("predictions_evicted", trial=best.trial, bytes=10, reason="quota")
+    view = RunView.open(tmp_path)
+    assert view.trial(best.trial).predictions == "evicted"
+    assert view.best("a").trial == best.trial
+    assert view.best("a", submittable=True).trial != best.trial
+    assert "complete, evicted" in leaderboard.text(view, view.leaderboard("a"))
+    assert "predictions of 1 evicted to keep the disk limit" in leaderboard.text(view, view.leaderboard("a"))
 
 
 def test_dropped_models_are_not_offered_for_prediction(tmp_path: Path) -> None:

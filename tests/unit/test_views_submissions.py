@@ -80,7 +80,7 @@ def test_ids_and_labels_go_back_letter_by_letter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("changes", "why"), [
     ({"state": "pruned"}, "the trial was pruned"),
     ({"test_predicted": False}, "its test rows were not predicted"),
-    ({"predictions": "evicted"}, "its predictions were evicted"),
+    ({"predictions": "evicted"}, "its predictions were evicted to keep the disk limit; `optimizer export` writes"),
 ])
 def test_a_trial_without_test_predictions_is_refused_with_the_reason(
     tmp_path: Path, changes: dict[str, object], why: str
