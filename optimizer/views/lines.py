@@ -95,7 +95,8 @@ class Narrator:
         self._told[self._dataset] = self._told.get(self._dataset, 0) + 1
 
     def _progress(self, at: float) -> str | None:
-        if self._last_progress is None:
+        if self._last_progress is None or at < self._last_progress:
+            # The first, or the clock was set back: else there would be silence until it has caught up.
             self._last_progress = at
         if at - self._last_progress < self._progress_every_s:
             return None

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 #: What a formula, or a cell that hides one, begins with.
@@ -31,3 +32,21 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
             writer.writerow([defused(name) for name in row])
         writer.writerow([defused(json.dumps(v) if isinstance(v, list | dict) else v) for v in row.values()])
     return text.getvalue()
+
+
+def formula_in(path: Path) -> str:
+    """The first cell of a CSV file that a spreadsheet would take for a formula; empty where there is none."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.reader(file):
+            for cell in row:
+                if cell.startswith(_FORMULA) and not _is_number(cell):
+                    return cell
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 
-from optimizer.views.tables import as_csv, defused
+from optimizer.views.tables import as_csv, defused, formula_in
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\0=1", '=HYPERLINK("x")'])
@@ -27,3 +28,11 @@ def test_names_and_values_are_defused_and_parts_are_json() -> None:
 
 def test_no_rows_are_no_table() -> None:
     assert as_csv([]) == ""
+
+
+def test_a_file_that_must_keep_its_formulas_can_be_asked_for_one(tmp_path: Path) -> None:
+    path = tmp_path / "submission.csv"
+    path.write_text("id,label\n-1,1e-3\n+2,-0.5\n")
+    assert formula_in(path) == ""
+    path.write_text('id,label\n1,"=HYPERLINK(""x"")"\n2,=B\n')
+    assert formula_in(path) == '=HYPERLINK("x")'
