@@ -22,8 +22,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from optimizer.config import values
-from optimizer.config.mistakes import Mistakes, shown
-from optimizer.config.names import NAME_RULE, KnownNames, is_name
+from optimizer.config.mistakes import Mistakes, shown, shown_path
+from optimizer.config.names import NAME_RULE, KnownNames, is_name, is_utf8
 from optimizer.config.place import Key
 from optimizer.config.problems import Entry, resolve_datasets
 from optimizer.config.resolved import FamilyChoice, ResourceLimits, Study
@@ -81,6 +81,8 @@ def load_study(path: Path | str, known: KnownNames, overrides: Overrides | None 
     if file.time_per_dataset is not None and file.trials is not None:
         mistakes.add(("trials",), "time_per_dataset is given too; a dataset's budget is one of the two")
     absolute = Path(os.path.abspath(path))
+    if not is_utf8(str(absolute)):
+        raise StudyFileError([f"{shown_path(absolute)}: a folder's name is not UTF-8; rename it"])
     datasets = resolve_datasets(entries, file, absolute.parent, mistakes)
     mistakes.raise_if_any()
     return _resolved(file, datasets, absolute)

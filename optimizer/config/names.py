@@ -24,6 +24,15 @@ def is_name(text: str) -> bool:
     return re.fullmatch(NAME_PATTERN, text, re.ASCII) is not None and not text.endswith("\n")
 
 
+def is_utf8(text: str) -> bool:
+    """Whether the name of a file can be written into a record; Linux lets it be of any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def as_name(text: str) -> str:
     """The nearest allowed name: other characters become hyphens."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:100]

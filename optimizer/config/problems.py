@@ -12,7 +12,7 @@ from typing import Any
 
 from optimizer.config import values
 from optimizer.config.mistakes import Mistakes, shown, shown_path, written_key
-from optimizer.config.names import as_name, stem
+from optimizer.config.names import as_name, is_utf8, stem
 from optimizer.config.place import Key
 from optimizer.config.schema import DatasetEntry, DatasetKeys, StudyFile
 from optimizer.datasets.problem import Problem
@@ -107,6 +107,9 @@ def _problems(said: _Said, folder: Path, mistakes: Mistakes) -> Iterator[Problem
         if sample is not None and test is None and said.get("sample_submission") and os.path.isfile(sample):
             mistakes.add(said.place("sample_submission"), 'a sample is given, and no test table; name that with '
                          'test = "..."')
+        for key, path in (("train", train), ("test", test), ("sample_submission", sample)):
+            if path is not None and not is_utf8(path):
+                mistakes.add(said.place(key), f"the name of {shown_path(path)} is not UTF-8; rename it")
         name = entry.name or default_name(train)
         yield Problem(name=name, train=train, test=test, sample_submission=sample, **shared)
 
@@ -173,7 +176,8 @@ def _not_found(given: str, folder: Path) -> str:
     if os.path.exists(path):
         return f"found the pipe or device {shown_path(given)}, expected a regular file; copy what it gives into one"
     if _too_wide(given):
-        return f"no file {shown_path(given)}; a pattern has at most {_MAX_FOLDERS} folders, and a * in {_MAX_OPEN} of them"
+        return (f"no file {shown_path(given)}; a pattern has at most {_MAX_FOLDERS} folders, and a * in {_MAX_OPEN} of "
+                "them")
     if glob.has_magic(given):
         return f"no file matches {shown_path(given)} (from {shown_path(folder)}); mend the pattern, or its path"
     around = os.path.dirname(path)
