@@ -121,6 +121,7 @@ class Nemesis:
         self._unreaped: dict[tuple[int, int], float] = {}
         self._stop_at_last = stop_at_last
         self._patience_s = patience_s
+        self._asked_to_stop: int | None = None
         self._stop, self._stopper = os.pipe()
         self._stopping = False
 
@@ -129,6 +130,16 @@ class Nemesis:
     def run(self) -> Report:
         """Go on until the run has finished, or `stop` is called."""
         self._begun = time.monotonic()
+        try:
+            self._go_on()
+        finally:
+            self._set_right()
+        self.report.seconds = time.monotonic() - self._begun
+        self.report.not_given = self._left
+        self._look()
+        return self.report
+
+    def _go_on(self) -> None:
         self._start()
         # The timeline begins with the first told trial, so that there is something to lose.
         self._later(0.0, self._when_told)
@@ -139,15 +150,10 @@ class Nemesis:
                     break
             elif self._due and self._due[0][0] <= now:
                 heapq.heappop(self._due)[2]()
-                if not self._due and not self._left and self._stop_at_last:
+                if not self._due and not self._left and self._stop_at_last and self._asked_to_stop is None:
                     self._later(_CALM_S, self._stop_politely)
             else:
                 self._wait(self._due[0][0] - now if self._due else None)
-        self._set_right()
-        self.report.seconds = time.monotonic() - self._begun
-        self.report.not_given = self._left
-        self._look()
-        return self.report
 
     def stop(self) -> None:
         """End `run` from another thread or a signal handler, and the run with it."""
@@ -155,8 +161,12 @@ class Nemesis:
         os.write(self._stopper, b"x")
 
     def _stop_politely(self) -> None:
-        if self._run is not None and scheduler_of(self.folder) == self._run.pid:
+        """Once per start, and not before it has begun: it would end without a word."""
+        if self._run is None or self._asked_to_stop == self._run.pid:
+            return
+        if any(r["pid"] == self._run.pid for r in read_journal(self.folder).of("run_started")):
             self._note("every fault was given; stopping it politely")
+            self._asked_to_stop = self._run.pid
             self._run.terminate()
         else:
             self._later(_LOOK_AGAIN_S, self._stop_politely)
@@ -182,12 +192,12 @@ class Nemesis:
         """Nothing stays stopped, full or running because of us."""
         if self._disk is not None:
             damage.empty(self._disk)
-        for one in processes_of(self.folder):
-            if one.state == "T":
-                os.kill(one.pid, signal.SIGCONT)
         if self._run is not None and self._run.poll() is None:
             self._run.send_signal(signal.SIGKILL)
             self._run.wait()
+        for one in processes_of(self.folder):
+            if one.state == "T":
+                os.kill(one.pid, signal.SIGCONT)
 
     def _note(self, text: str) -> None:
         self._say(f"{time.monotonic() - self._begun:8.1f} s  {text}")
@@ -201,6 +211,9 @@ class Nemesis:
             self._run = subprocess.Popen(command, cwd=self.study.parent.parent, stdin=subprocess.DEVNULL,
                                          stdout=stream, stderr=stream, start_new_session=True, env=self.environment)
         self.report.starts += 1
+        if self._stop_at_last and self._faults and not self._left:
+            self._asked_to_stop = None
+            self._later(_CALM_S, self._stop_politely)
         self._told_at_start = len(self._grows.told)
         if self._down_since is not None:
             self.report.down_s += time.monotonic() - self._down_since
