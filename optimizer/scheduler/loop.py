@@ -20,20 +20,18 @@ from pathlib import Path
 
 import msgspec
 
-from optimizer import __version__, budgets
+from optimizer import __version__
 from optimizer.backends.base import Backend, WorkerLost
 from optimizer.config.resolved import Study
 from optimizer.dispatch import Dispatcher, SlotState
 from optimizer.gpus import GpuReport
 from optimizer.messages import (
     Event,
-    Job,
     JobFailed,
     JobFinished,
     JobRevoked,
     JobStarted,
     RevokeJob,
-    RunJob,
     StepFinished,
     StopWorker,
     WorkerReady,
@@ -42,8 +40,9 @@ from optimizer.resources import Slot, available_memory_mb
 from optimizer.scheduler import board
 from optimizer.scheduler.book import Book, Told
 from optimizer.scheduler.events import EventLog
+from optimizer.scheduler.feeder import Feeder
 from optimizer.scheduler.logs import trim_logs
-from optimizer.scheduler.memory import fits, reservation, scarce
+from optimizer.scheduler.memory import scarce
 from optimizer.scheduler.monitor import Monitor, ProcessLoad
 from optimizer.scheduler.past import Past, major_changes
 from optimizer.scheduler.preparation import DatasetRefused, Preparation, ReadingOn
@@ -52,15 +51,13 @@ from optimizer.scheduler.signals import Signals
 from optimizer.status import RecentTrial, Status, write_status
 from optimizer.study.recorder import Recorder, RecorderTrouble
 
-#: A next job is sent when the running one may end within this, or within twice the time that asking takes.
-AHEAD_S = 0.25
 #: Seconds that running jobs are given when the run is asked to stop.
 DRAIN_S = 30.0
 #: How often measurements are taken and the status is written.
 TICK_S = 1.0
 #: How often the memory of running jobs is looked at: some fill a gigabyte in a second.
 MEMORY_TICK_S = 0.25
-#: Free bytes of the disk below which no job starts, or room for two trials of each slot if that is more.
+#: Free bytes of the disk below which no job starts; room for two trials of each slot, if that is more.
 LEAST_FREE_BYTES = 4_000_000
 #: Why a run ends when its budgets are used.
 FINISHED = "finished"
@@ -115,12 +112,14 @@ class Scheduler:
             slots=self._slots, limits=plan.study.resources, memory_mb=plan.memory_mb, dispatcher=self._dispatcher,
             book=book, backend=backend, events=events, monitor=monitor, start=self._start, told=self._told,
             is_short_of_disk=lambda: bool(self._storage_trouble()), versions=self._versions)
+        self._feeder = Feeder(slots=self._slots, memory_mb=plan.memory_mb, dispatcher=self._dispatcher, book=book,
+                              backend=backend, events=events, recovery=self._recovery)
         #: Why no job is started for a while; empty where jobs are.
         self._held_back = ""
+        self._said_held_back = False
         #: When the recorder may be started again, and how often it was.
         self._recorder_from = 0.0
         self._recorder_restarts = 0
-        self._ask_s = 0.02
         self._status_failed = False
         self._next_tick = self._next_memory_tick = 0.0
         self._draining_until: float | None = None
@@ -133,8 +132,8 @@ class Scheduler:
         while not self._ending:
             self._tick(time.monotonic())
             now = time.monotonic()
-            timeout = max(0.0, min(self._next_tick - now, self._next_memory_tick - now, self._until_prefetch(now),
-                                   self._until_deadline()))
+            ahead = math.inf if self._draining_until is not None else self._feeder.until_next(now)
+            timeout = max(0.0, min(self._next_tick - now, self._next_memory_tick - now, ahead, self._until_deadline()))
             waitables = [*self._preparation.waitables(), self._signals]
             if now >= self._recorder_from:  # a dead one's connection is always ready
                 waitables.append(self.recorder.connection)
@@ -143,7 +142,8 @@ class Scheduler:
             self._advance_preparation()
             self._hear_recorder()
             self._obey_signals()
-            self._fill()
+            if self._draining_until is None and not self._held_back:
+                self._feeder.fill(time.monotonic())
             self._look_for_the_end()
         return self._ending
 
@@ -174,61 +174,8 @@ class Scheduler:
             if all(ledger.finished for ledger in self._book.ledgers.values()):
                 self._ending = FINISHED if self._book.ledgers else "no dataset could be used"
 
-    # Work for the slots.
-
-    def _fill(self) -> None:
-        if self._draining_until is not None or self._held_back:
-            return
-        now = time.monotonic()
-        for slot in self._dispatcher.wanting(now, self._ahead_s):
-            kind = self._slots[slot].kind
-            if self._recovery.is_ending(slot) or self._recovery.holds_back(slot, now):
-                continue
-            retry = self._dispatcher.retry_for(kind)
-            if retry is not None:
-                if self._fits(slot, retry.dataset, retry.family, retry.needs_mb):
-                    self._dispatcher.taken(retry)
-                    self._send(slot, retry.trial, retry.dataset, retry.family, retry.attempt, retry.faults,
-                               retry.needs_mb)
-                continue  # it waits until the others leave it room; a job that starts before it would keep that room
-            while (pair := budgets.next_pair(self._uses(), kind)) is not None:
-                if not self._fits(slot, *pair):
-                    break
-                begun = time.monotonic()
-                trial = self._book.ask(*pair)
-                if trial is not None:
-                    self._ask_s = 0.8 * self._ask_s + 0.2 * (time.monotonic() - begun)
-                    self._send(slot, trial, *pair, 1, 0)
-                    break
-
-    def _send(self, slot: str, trial: str, dataset: str, family: str, attempt: int, faults: int,
-              needs_mb: float = 0.0) -> None:
-        lease = self._dispatcher.assign(
-            slot, trial=trial, dataset=dataset, family=family, attempt=attempt, faults=faults,
-            expected_step_s=self._book.ledgers[dataset].families[family].typical_step_s,
-            limits=self._book.limits(dataset, family), reserved_mb=self._reservation(slot, dataset, family, needs_mb),
-        )
-        workload = self._book.workload(lease, self._slots[slot].kind)
-        self._backend.send(slot, RunJob(job=Job(trial=trial, attempt=attempt, lease=lease.number, workload=workload)))
-
-    def _fits(self, slot: str, dataset: str, family: str, needs_mb: float = 0.0) -> bool:
-        """Whether the memory that a job is expected to need is there beside what the other slots have reserved."""
-        return fits(self._reservation(slot, dataset, family, needs_mb), self._dispatcher.reserved_mb(slot),
-                    self._plan.memory_mb)
-
-    def _reservation(self, slot: str, dataset: str, family: str, needs_mb: float) -> float:
-        return max(needs_mb, reservation(peak_mb=self._book.ledgers[dataset].families[family].peak_mb,
-                                         share_mb=self._slots[slot].memory_mb, limit_mb=self._plan.memory_mb))
-
     def _start(self, slot: str) -> None:
         self._backend.start(self._slots[slot], self._plan.opencl.get(slot))
-
-    def _uses(self) -> list[budgets.DatasetUse]:
-        return self._book.uses(self._dispatcher.under_way, self._dispatcher.retries, self._slots, time.monotonic())
-
-    @property
-    def _ahead_s(self) -> float:
-        return max(AHEAD_S, 2 * self._ask_s)
 
     def _until_deadline(self) -> float:
         """Seconds that are left to the run; a clock that is set meanwhile moves only a limit that is a clock time."""
@@ -239,14 +186,6 @@ class Scheduler:
             return plan.deadline - time.time()
         # Unlike the monotonic clock this one goes on while a laptop is closed.
         return plan.deadline - plan.started - (time.clock_gettime(time.CLOCK_BOOTTIME) - plan.started_boot)
-
-    def _until_prefetch(self, now: float) -> float:
-        """Seconds until a running job comes close enough to its end for the next one to be sent."""
-        if self._draining_until is not None:
-            return math.inf
-        left = [state.running.expected_left_s(now) for state in self._dispatcher.slots.values()
-                if state.running is not None and state.waiting is None]
-        return min((x - self._ahead_s + 0.001 for x in left if x is not None and x > self._ahead_s), default=math.inf)
 
     # What workers say.
 
@@ -384,17 +323,26 @@ class Scheduler:
 
     def _storage_trouble(self) -> str:
         """Why results could not be stored now; empty where they can."""
-        free = shutil.disk_usage(self._plan.folder).free
+        if self._events.trouble:
+            return self._events.trouble
+        try:
+            free = shutil.disk_usage(self._plan.folder).free
+        except OSError as error:
+            return f"the run's folder cannot be looked at: {error}"
         needed = max(LEAST_FREE_BYTES, self._book.trial_bytes * 2 * len(self._slots))
         if free < needed:
             return (f"the disk of {self._plan.folder} has {free / 1e6:.0f} MB left, and {needed / 1e6:.0f} MB are "
                     "wanted; it goes on when there is room")
-        return self._events.trouble
+        return ""
 
     def _hold_back(self, reason: str) -> None:
         """Start no jobs while something is amiss, and say so once."""
-        if bool(reason) != bool(self._held_back):
-            self._events.notice(f"no job is started: {reason}" if reason else "jobs are started again")
+        if reason and not self._held_back and not self._events.trouble:  # of its own trouble the journal speaks itself
+            self._events.notice(f"no job is started: {reason}")
+            self._said_held_back = True
+        elif self._said_held_back and not reason:
+            self._events.notice("jobs are started again")
+            self._said_held_back = False
         self._held_back = reason
 
     def _finish_datasets(self) -> None:
@@ -430,4 +378,5 @@ class Scheduler:
                 plan.slots, self._dispatcher.slots, {n: self._backend.pid(n) for n in self._slots}, self._loads,
                 {n: self._monitor.gpu(s.gpu.uuid) if s.gpu else None for n, s in self._slots.items()}, wall - now),
             recent=tuple(self._recent), log=tuple(self._events.lines), recorder_lag=self.recorder.lag,
+            trouble=self._held_back,
         ))

@@ -121,6 +121,8 @@ def _warnings(status: Status, note: str, now: float) -> list[Text]:
     silent = now - status.at
     if not note and silent > _STALE_S and status.state not in ("finished", "stopped"):
         found.append(Text(f"no news from the scheduler for {formats.duration(silent)}", style="bold yellow"))
+    if status.trouble:
+        found.append(Text(clean(status.trouble), style="bold red"))
     if status.recorder_lag > 20:
         found.append(Text(f"optuna.db is {formats.count(status.recorder_lag, 'trial')} behind the journal",
                           style="yellow"))

@@ -149,3 +149,9 @@ def test_a_frame_that_cannot_be_drawn_says_so(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(screen, "_page", broken)
     assert drawn(status(), 80, 24) == ["this frame could not be drawn: ValueError: a bar of no width"]
+
+
+def test_what_holds_a_run_back_cannot_be_missed() -> None:
+    for width, height in ((80, 24), (200, 60)):
+        assert any("free some space" in line for line in drawn(
+            status(trouble="the disk is full: free some space"), width, height))

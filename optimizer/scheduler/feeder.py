@@ -1,0 +1,103 @@
+"""Gives jobs to slots: what waits to be run again first, then whatever the budgets say is next.
+
+A next job is sent when the running one is about to end, and never before the memory that it is expected to need is
+there beside what the others have reserved.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from optimizer import budgets
+from optimizer.backends.base import Backend
+from optimizer.dispatch import Dispatcher, Retry
+from optimizer.messages import Job, RunJob
+from optimizer.resources import Slot
+from optimizer.scheduler.book import Book
+from optimizer.scheduler.events import EventLog
+from optimizer.scheduler.memory import fits, reservation
+from optimizer.scheduler.recovery import Recovery
+
+#: A next job is sent when the running one may end within this, or within twice the time that asking takes.
+AHEAD_S = 0.25
+
+
+@dataclass(kw_only=True)
+class Feeder:
+    """Keeps slots in work."""
+
+    #: Slot name to slot: the run's own, which changes where GPUs are given up.
+    slots: dict[str, Slot]
+    #: MiB that the run may hold.
+    memory_mb: float
+    dispatcher: Dispatcher
+    book: Book
+    backend: Backend
+    events: EventLog
+    recovery: Recovery
+    #: Seconds that asking for a point takes, lately.
+    ask_s: float = 0.02
+
+    def fill(self, now: float) -> None:
+        """Give a job to every slot that wants one, as far as there is work and memory."""
+        for slot in self.dispatcher.wanting(now, self._ahead_s):
+            if self.recovery.is_ending(slot) or self.recovery.holds_back(slot, now):
+                continue
+            kind = self.slots[slot].kind
+            retry = self.dispatcher.retry_for(kind)
+            if retry is None:
+                self._start_new(slot, kind)
+            elif self._fits(slot, retry.dataset, retry.family, retry.needs_mb):
+                self.dispatcher.taken(retry)
+                self._send(slot, retry)
+            # Else it waits until the others leave it room; a job that started before it would keep that room.
+
+    def until_next(self, now: float) -> float:
+        """Seconds until a running job comes close enough to its end for the next one to be sent."""
+        left = [state.running.expected_left_s(now) for state in self.dispatcher.slots.values()
+                if state.running is not None and state.waiting is None]
+        return min((x - self._ahead_s + 0.001 for x in left if x is not None and x > self._ahead_s), default=math.inf)
+
+    @property
+    def _ahead_s(self) -> float:
+        return max(AHEAD_S, 2 * self.ask_s)
+
+    def _start_new(self, slot: str, kind: str) -> None:
+        while (pair := budgets.next_pair(self._uses(), kind)) is not None and self._fits(slot, *pair):
+            begun = time.monotonic()
+            trial = self.book.ask(*pair)
+            if trial is None:
+                continue  # that family can give none any more; another one may
+            self.ask_s = 0.8 * self.ask_s + 0.2 * (time.monotonic() - begun)
+            new = Retry(trial=trial, dataset=pair[0], family=pair[1], attempt=1, faults=0, kind=kind)
+            if self.events.settled:
+                self._send(slot, new)
+            else:
+                # Its number is not on the disk yet, and after a crash would be given away a second time.
+                self.dispatcher.add_retry(new)
+            return
+
+    def _send(self, slot: str, what: Retry) -> None:
+        lease = self.dispatcher.assign(
+            slot, trial=what.trial, dataset=what.dataset, family=what.family, attempt=what.attempt, faults=what.faults,
+            expected_step_s=self.book.ledgers[what.dataset].families[what.family].typical_step_s,
+            limits=self.book.limits(what.dataset, what.family),
+            reserved_mb=self._reservation(slot, what.dataset, what.family, what.needs_mb),
+        )
+        workload = self.book.workload(lease, self.slots[slot].kind)
+        self.backend.send(slot, RunJob(job=Job(trial=what.trial, attempt=what.attempt, lease=lease.number,
+                                               workload=workload)))
+
+    def _uses(self) -> list[budgets.DatasetUse]:
+        return self.book.uses(self.dispatcher.under_way, self.dispatcher.retries, self.slots, time.monotonic())
+
+    def _fits(self, slot: str, dataset: str, family: str, needs_mb: float = 0.0) -> bool:
+        """Whether the memory that a job is expected to need is there beside what the other slots have reserved."""
+        return fits(self._reservation(slot, dataset, family, needs_mb), self.dispatcher.reserved_mb(slot),
+                    self.memory_mb)
+
+    def _reservation(self, slot: str, dataset: str, family: str, needs_mb: float) -> float:
+        return max(needs_mb, reservation(peak_mb=self.book.ledgers[dataset].families[family].peak_mb,
+                                         share_mb=self.slots[slot].memory_mb, limit_mb=self.memory_mb))
