@@ -45,6 +45,7 @@ def main() -> NoReturn:
     except click.exceptions.Exit as error:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
+        say("stopped; the same command goes on", err=True)
         code = 3
     except OptimizerError as error:
         # A message quotes files and their names: nothing in them shall reach the terminal as a command to it.

@@ -49,6 +49,7 @@ _STOP_S = 180.0
 def run(study: str, *, time_: str | None, trials: int | None, deadline: str | None, families: str | None,
         seed: int | None, target: str | None, metric: str | None, fresh: bool, plain: bool, debug: bool) -> None:
     """Run a study file, or a folder with train.csv; an existing run is resumed."""
+    _take_term_and_hup_for_ctrl_c()
     # Before anything heavy is loaded, so that nobody looks at an empty screen.
     say(f"optimizer {__version__}: reading {study}")
     from optimizer.config.load import Overrides
@@ -99,6 +100,13 @@ def stop(run: str) -> None:
                             "ends it, and no told trial is lost by that")
         time.sleep(0.2)
     say(f"stopped; resume with: optimizer run {folder}.toml")
+
+
+def _take_term_and_hup_for_ctrl_c() -> None:
+    """Before the scheduler listens to signals and after it has ended, all three unwind what was begun: exit code 3."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup a hang-up is ignored, and stays so
+            signal.signal(number, signal.default_int_handler)
 
 
 def _study_path(study: str, given: dict[str, str | None], time_: str | None) -> Path:

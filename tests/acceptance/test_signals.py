@@ -42,11 +42,12 @@ def study_of(root: Path, text: str, extra: str) -> Path:
 
 
 def begin(study: Path, *words: str, **options: Any) -> Started:
-    """Start a run with hang-ups not ignored, whatever the tests themselves were started under."""
+    """Start a run that ignores no signal, whatever the tests themselves were started under."""
     before = options.pop("before", lambda: None)
 
     def prepare() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        for number in (signal.SIGHUP, signal.SIGINT):  # a shell's background job ignores the latter
+            signal.signal(number, signal.SIG_DFL)
         before()
 
     # Rich takes a test's COLUMNS for the terminal's.
@@ -118,6 +119,20 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     assert [r["reason"] for r in events(run.folder, "job_lost")] == ["stopped at once"]
     assert not processes_of(run.folder)
     terminal.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_the_scheduler_listens_is_a_stop_too(tmp_path: Path, number: signal.Signals) -> None:
+    run = begin(study_of(tmp_path / "a", LONG, SLOW), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert run.process.stdout is not None
+    assert b"reading" in run.process.stdout.readline()
+    run.process.send_signal(number)
+    said = run.process.stdout.read()
+    run.process.stdout.close()
+    assert run.wait(60) == 3, said
+    assert b"Traceback" not in said
+    assert b"the same command goes on" in said
+    assert not processes_of(run.folder)
 
 
 def closed_streams() -> None:
