@@ -165,6 +165,21 @@ class SearchSpace(msgspec.Struct, frozen=True):
             yield from self._enumerate(position + 1, {**point, parameter.name: value}, levels)
 
 
+def widened(family: str, own: SearchSpace, overrides: Mapping[str, Any]) -> tuple[str, ...]:
+    """A sentence for each number that overrides set outside a family's own range: allowed, and easily a slip."""
+    notices = []
+    for parameter in own.parameters:
+        domain, given = parameter.domain, overrides.get(parameter.name)
+        if given is None or isinstance(domain, Categorical):
+            continue
+        ends = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else [given]
+        beyond = [str(end) for end in ends if not isinstance(end, bool) and not domain.low <= end <= domain.high]
+        if beyond:
+            notices.append(f"{family}.{parameter.name}: {' and '.join(beyond)}, outside the {domain.low} to "
+                           f"{domain.high} in which {family} searches by itself; taken as given")
+    return tuple(notices)
+
+
 def grid_values(domain: Domain, levels: int) -> tuple[Any, ...]:
     """Values of a domain for a grid: all choices, or ``levels`` numbers evenly spaced (in the logarithm if so)."""
     if isinstance(domain, Categorical):

@@ -16,6 +16,7 @@ from optimizer.config.resolved import FamilyChoice
 from optimizer.datasets.problem import Prepared, Problem
 from optimizer.errors import UserError
 from optimizer.models.base import SpaceDescription, TableSummary
+from optimizer.search_space import SearchSpace, widened
 
 _CRASHED = "its reader ended without a word (exit code {code}); see logs/preparation.log"
 
@@ -135,6 +136,8 @@ class Preparation:
         try:
             answers = msgspec.json.decode(self._description)
             spaces, refused = narrowed_spaces(answers, self._families)
+            prepared = msgspec.structs.replace(
+                prepared, notices=(*prepared.notices, *_widened(answers, self._families)))
             return [DatasetReady(prepared=prepared, spaces=spaces, refused=refused)]
         except (msgspec.DecodeError, msgspec.ValidationError):
             return [DatasetRefused(dataset=prepared.dataset, reason=_CRASHED.format(code=code))]
@@ -163,6 +166,13 @@ def narrowed_spaces(
         starts = tuple(start for s in described.starts if (start := space.restricted(s)) and space.contains(start))
         spaces[family] = SpaceDescription(space=space, starts=starts)
     return spaces, refused
+
+
+def _widened(answers: Sequence[Mapping[str, Any]], families: Sequence[FamilyChoice]) -> list[str]:
+    overrides = {f.name: f.space for f in families}
+    return [notice for answer in answers if "space" in answer
+            for notice in widened(answer["family"], msgspec.convert(answer["space"], SearchSpace),
+                                  overrides[answer["family"]])]
 
 
 def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[tuple[tuple[str, ...], str]]:

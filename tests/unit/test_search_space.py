@@ -13,7 +13,7 @@ from stubs.makers import SPACE, a_summary
 
 from optimizer.errors import UserError
 from optimizer.models import family_names, load_family
-from optimizer.search_space import Categorical, Float, Int, Parameter, SearchSpace, When, grid_values
+from optimizer.search_space import Categorical, Float, Int, Parameter, SearchSpace, When, grid_values, widened
 
 # Narrowing.
 
@@ -236,3 +236,14 @@ def test_a_grid_of_millions_with_conditions_is_counted_at_once() -> None:
     many = tuple(Parameter(f"p{i}", Float(0.0, 1.0)) for i in range(30))
 
     assert SearchSpace((*SPACE.parameters, *many)).grid_size() == 3 * 3 * (3 + 1 + 1) * 3**30
+
+
+def test_numbers_outside_a_familys_own_range_are_said_so() -> None:
+    own = SearchSpace((Parameter("rate", Float(0.02, 0.3, log=True)), Parameter("depth", Int(3, 10)),
+                       Parameter("kind", Categorical(("a", "b")))))
+    assert widened("tree", own, {"rate": 7, "kind": "a"}) == (
+        "tree.rate: 7, outside the 0.02 to 0.3 in which tree searches by itself; taken as given",)
+    assert widened("tree", own, {"depth": (2, 4, 12)}) == (
+        "tree.depth: 2 and 12, outside the 3 to 10 in which tree searches by itself; taken as given",)
+    assert widened("tree", own, {"rate": {"low": 0.001, "log": True}, "depth": {"high": 8}}) == (
+        "tree.rate: 0.001, outside the 0.02 to 0.3 in which tree searches by itself; taken as given",)
