@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +15,12 @@ from optimizer import __version__
 from optimizer.backends import make_backend
 from optimizer.child import Child
 from optimizer.config.resolved import Study
-from optimizer.errors import ResourceError, RunFolderError
+from optimizer.errors import ResourceError, RunFolderError, StorageFault
 from optimizer.gpus import Gpu, GpuReport, chosen, find_gpus
-from optimizer.journal import Journal, Record
+from optimizer.journal import Journal, Record, set_damage_aside
 from optimizer.models import load_family
 from optimizer.resources import SlotPlan, amount_of_cores, plan_slots, usable_cores, usable_memory_mb
+from optimizer.scheduler.ballast import Ballast
 from optimizer.scheduler.book import Book
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.folder import make_folder
@@ -30,11 +32,13 @@ from optimizer.scheduler.preparation import Preparation
 from optimizer.scheduler.signals import Signals
 from optimizer.status import DatasetStatus, Status, write_status
 from optimizer.store import Store
-from optimizer.study.recorder import Reconciled, Recorder, RecorderTrouble, Recovered
+from optimizer.study.recorder import Reconciled, Recorder, RecorderNotice, RecorderTrouble, Recovered
 
 #: Seconds that the recorder may take at the end for what it has not written yet.
 _FLUSH_S = 120.0
 _HURRIED_FLUSH_S = 5.0
+#: Seconds that the end waits for a journal that cannot be written.
+_PATIENCE_S = 5.0
 #: Seconds that an OpenCL probe may take; the first on a machine compiles for half a minute.
 _PROBE_S = 180.0
 
@@ -175,16 +179,18 @@ def _run_locked(
 ) -> Outcome:
     _write_first_status(study, folder)
     machine = survey(study, os.environ, folder / "logs" / "preparation.log")
-    recorder = Recorder(folder)
+    notices = _mended(folder / "journal.jsonl")
+    # Opened first: where it cannot be, no process has to be ended.
     journal = Journal(folder / "journal.jsonl", time.time)
-    signals = None
+    recorder = Recorder(folder)
+    signals = events = None
     try:
         past = read_past(journal.path)
-        _reconcile(recorder, journal, past)
+        notices += _reconcile(recorder, journal, past)
         signals = Signals()
         started = time.time()
         first_started = past.first_started or started
-        events = EventLog(journal, folder / "logs" / "run.log", narrate, listeners)
+        events = EventLog(journal, folder / "logs" / "run.log", narrate, listeners, Ballast(folder))
         plan = Plan(
             study=study, folder=folder, slots=machine.plan.slots, gpus=machine.gpus, opencl=machine.opencl,
             memory_mb=machine.memory_mb, whole_memory_mb=machine.whole_memory_mb,
@@ -203,7 +209,7 @@ def _run_locked(
             monitor=Monitor(_gpu_watcher(machine, folder)),
         )
         events.emit("run_started", durable=True, **study_snapshot(study, machine, past))
-        for notice in machine.notices:
+        for notice in (*machine.notices, *notices):
             events.notice(notice)
         book.disk.take_up(past)
         try:
@@ -213,15 +219,28 @@ def _run_locked(
             recorder = scheduler.recorder
         state = "finished" if reason == FINISHED else "stopped"
         events.emit("run_ended", durable=True, state=state, reason=reason, trials=book.told)
-        scheduler.write_status(state)
+        with contextlib.suppress(OSError):  # as below
+            scheduler.write_status(state)
         # From here on a signal ends us as it ends any program: whatever is not in optuna.db yet is in the journal.
         signals.close()
-        if not recorder.finish(_HURRIED_FLUSH_S if reason in (AT_ONCE, DEADLINE) else _FLUSH_S):
+        hurried = reason in (AT_ONCE, DEADLINE)
+        written = recorder.finish(_HURRIED_FLUSH_S if hurried else _FLUSH_S)
+        if not written and not hurried:
+            # Gone or damaged at the very end: a fresh one repairs that, as it would at the next start.
+            recorder = recorder.restarted()
+            written = recorder.finish(_FLUSH_S)
+        if not written:
             events.notice("optuna.db lacks the latest trials; the next start adds them from the journal")
-        scheduler.write_status(state)
+        lost = events.close(_PATIENCE_S)
+        if lost:
+            raise StorageFault(lost)
+        with contextlib.suppress(OSError):  # viewers see an old state; the journal says how it ended
+            scheduler.write_status(state)
         return Outcome(state=state, reason=reason, folder=folder)
     except BaseException:
         recorder.kill()
+        if events is not None:
+            events.close(0.0)
         raise
     finally:
         journal.close()
@@ -232,10 +251,23 @@ def _run_locked(
 def _write_first_status(study: Study, folder: Path) -> None:
     """What viewers see until the loop runs, in place of what an earlier start has left."""
     now = time.time()
-    write_status(folder / "status.json", Status(
-        run=study.name, state="preparing", pid=os.getpid(), version=__version__, at=now, first_started=now, started=now,
-        machine=Monitor(None).machine(0), datasets=tuple(DatasetStatus(name=p.name, state="waiting")
-                                                         for p in study.datasets)))
+    with contextlib.suppress(OSError):  # the loop says so when it still cannot be written then
+        write_status(folder / "status.json", Status(
+            run=study.name, state="preparing", pid=os.getpid(), version=__version__, at=now, first_started=now,
+            started=now, machine=Monitor(None).machine(0),
+            datasets=tuple(DatasetStatus(name=p.name, state="waiting") for p in study.datasets)))
+
+
+def _mended(journal: Path) -> list[str]:
+    """Take altered lines out of an earlier start's journal; returns what is to be said of it."""
+    try:
+        damaged, aside = set_damage_aside(journal, time.time())
+    except StorageFault as fault:
+        return [f"the journal has altered lines, which are left out; they could not be set aside: {fault}"]
+    if not damaged:
+        return []
+    return [f"{damaged} altered line{'s' if damaged > 1 else ''} of the journal {'are' if damaged > 1 else 'is'} left "
+            f"out; the file as it was is kept as {aside}"]
 
 
 def study_snapshot(study: Study, machine: Machine, past: Past) -> Record:
@@ -256,8 +288,13 @@ def study_snapshot(study: Study, machine: Machine, past: Past) -> Record:
     }
 
 
-def _reconcile(recorder: Recorder, journal: Journal, past: Past) -> None:
-    """Wait until journal and database hold the same trials; take over what only the database had."""
+def _reconcile(recorder: Recorder, journal: Journal, past: Past) -> list[str]:
+    """Wait until journal and database hold the same trials; take over what only the database had.
+
+    Returns what is to be said of it.
+    """
+    said: list[str] = []
+    recovered = 0
     while True:
         reply = recorder.receive()
         if reply is None or (isinstance(reply, RecorderTrouble) and reply.fatal):
@@ -268,8 +305,14 @@ def _reconcile(recorder: Recorder, journal: Journal, past: Past) -> None:
             past.told[reply.record.trial] = reply.record
             past.asked.pop(reply.record.trial, None)
             remember_number(past, reply.record.trial)
+            recovered += 1
+        elif isinstance(reply, RecorderNotice):
+            said.append(reply.text)
         elif isinstance(reply, Reconciled):
-            return
+            if recovered:
+                said.append(f"{recovered} told trial{'s' if recovered > 1 else ''} that the journal lacked came back "
+                            "from optuna.db")
+            return said
 
 
 def _gpu_watcher(machine: Machine, folder: Path) -> Child | None:

@@ -26,7 +26,7 @@ from optimizer.study.frozen import TRIAL_ATTRIBUTE, frozen_trial, record_of
 _STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, OSError)
 _MAGIC = b"SQLite format 3\x00"
 #: Seconds that a writer waits for a reader who holds the file.
-_BUSY_TIMEOUT_S = 30
+_BUSY_TIMEOUT_S = 10
 #: Attribute of an Optuna study that carries our search space.
 _SPACE_ATTRIBUTE = "space"
 
@@ -40,38 +40,63 @@ class StudyKey(msgspec.Struct, frozen=True, kw_only=True):
     space: SearchSpace
 
 
+class DamagedDatabase(StorageFault):
+    """What is at the path is no sound database, or no longer the one that was opened."""
+
+    def __init__(self, path: Path, found: str) -> None:
+        super().__init__(f"{path}: {found}; it can be made anew from the journal")
+        #: What is wrong, in a few words.
+        self.found = found
+
+
 def check_file(path: Path) -> None:
     """Look at the file before Optuna touches it, for Optuna would make an empty one of a missing one.
 
     Raises:
-        StorageFault: something is there that is not a sound SQLite database.
+        DamagedDatabase: something is there that is not a sound SQLite database.
+        StorageFault: it cannot be read now.
     """
-    if not path.exists():
-        return
-    if not path.is_file():
-        raise StorageFault(f"{path} is not a file; move it away")
-    if path.stat().st_size == 0:
-        return
-    with path.open("rb") as stream:
-        if stream.read(16) != _MAGIC:
-            raise StorageFault(f"{path} is not an SQLite database; move it away, the journal can rebuild it")
     try:
+        if not path.exists():
+            return
+        if not path.is_file():
+            raise DamagedDatabase(path, "not a file")
+        if path.stat().st_size == 0:
+            return
+        with path.open("rb") as stream:
+            if stream.read(16) != _MAGIC:
+                raise DamagedDatabase(path, "not an SQLite database")
         # By URI, for it can say that nothing shall be made. Not read-only: a recorder that was killed inside a
         # transaction leaves a journal beside the file, and the first to look must be able to roll it back.
         with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as connection:
             verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        raise StorageFault(f"{path}: {error}; move it away, the journal can rebuild it") from error
+    except (sqlite3.Error, OSError) as error:
+        raise _fault(path, error) from error
     if verdict != "ok":
-        raise StorageFault(f"{path}: {verdict}; move it away, the journal can rebuild it")
+        raise DamagedDatabase(path, str(verdict).splitlines()[-1])
+
+
+def _fault(path: Path, error: BaseException) -> StorageFault:
+    """A storage error as what it means for us: damage, which is repaired, or a trouble that may pass."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, sqlite3.Error):
+        cause = getattr(cause, "orig", None) or cause.__cause__
+    text = str(cause or error.__cause__ or error)
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such table" in text:
+        return DamagedDatabase(path, text)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StorageFault(f"{path}: {text}: another program has it open for writing; close that program")
+    return StorageFault(f"{path}: {text}")
 
 
 class Database:
     """The one writer of ``optuna.db``."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file; raises `StorageFault` for one that is damaged, or of another Optuna's schema."""
+        """Open or create the file; raises `StorageFault` as `check_file`, and for another Optuna's schema."""
         check_file(path)
+        self._path = path
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         url = sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
         # Optuna fills in the schema version by str.format, so braces in a path must be doubled.
@@ -85,10 +110,15 @@ class Database:
             self._storage.engine.dispose()  # connections made before the listener go
             for summary in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
                 self.known |= _trials_of(optuna.load_study(study_name=summary.study_name, storage=self._storage))
+            self._identity = _identity(path)
         except RuntimeError as error:  # a schema that is not this Optuna's
-            raise StorageFault(f"{path}: {error}") from error
+            raise StorageFault(f"{path}: {error} Or move the file away, then it is made anew from the journal; what "
+                               "only the file holds is not in the new one") from error
         except _STORAGE_ERRORS as error:
-            raise StorageFault(f"{path}: {error.__cause__ or error}") from error
+            raise _fault(path, error) from error
+        except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+            # It passed for sound, and yet holds what no Optuna has written.
+            raise DamagedDatabase(path, f"{type(error).__name__}: {error}") from error
         #: An error may have come after the commit, so that the next trial is looked for before it is added.
         self._doubtful = False
 
@@ -96,11 +126,15 @@ class Database:
         """Add a told trial; ``False`` where it is there already.
 
         Raises:
+            DamagedDatabase: the file is damaged, or no longer at its path.
             StorageFault: the file could not be written; nothing of the trial is in it.
         """
         if record.trial in self.known:
             return False
         try:
+            # SQLite would go on writing into a file that has no name any more.
+            if _identity(self._path) != self._identity:
+                raise DamagedDatabase(self._path, "deleted or replaced while it was in use")
             study, space = self._study(key)
             if self._doubtful:
                 self.known |= _trials_of(study)
@@ -110,7 +144,7 @@ class Database:
             study.add_trial(frozen_trial(record, space))
         except _STORAGE_ERRORS as error:
             self._doubtful = True
-            raise StorageFault(f"optuna.db: {error.__cause__ or error}") from error
+            raise _fault(self._path, error) from error
         self.known.add(record.trial)
         return True
 
@@ -152,6 +186,14 @@ class Database:
 def _trials_of(study: optuna.Study) -> set[str]:
     trials = study.get_trials(deepcopy=False)
     return {t.user_attrs[TRIAL_ATTRIBUTE] for t in trials if TRIAL_ATTRIBUTE in t.user_attrs}
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return None
+    return there.st_dev, there.st_ino
 
 
 def _safest(connection: Any, _record: object) -> None:

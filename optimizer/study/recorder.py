@@ -2,7 +2,8 @@
 
 Its first act is to bring journal and database together by trial id: what the journal has told and the database lacks
 is added; what only the database has (the journal was lost) is sent back, to be journaled again. Then it adds each
-trial it is sent and says so. At the end of its channel it finishes what it has and exits.
+trial it is sent and says so. At the end of its channel it finishes what it has and exits. A database that is damaged,
+deleted or replaced meanwhile ends it; the next start, which follows at once, repairs what is there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Literal
@@ -24,12 +26,17 @@ from optimizer.errors import StorageFault
 from optimizer.process import die_with_parent
 from optimizer.records import TrialRecord, split_trial_id
 from optimizer.search_space import SearchSpace
-from optimizer.study.database import Database, StudyKey
+from optimizer.study.database import DamagedDatabase, Database, StudyKey
+from optimizer.study.repair import back_up, open_or_repair, set_aside
 
 #: Trials that are on their way to the process at once; the others wait here, so that sending never waits.
 _AT_ONCE = 16
 #: Seconds between two tries to write to a database that cannot be written.
 _RETRY_S = 2.0
+#: Seconds that a start waits for a database which another program holds.
+_PATIENCE_S = 60.0
+#: Seconds between two backups, as long as there is something new.
+_BACKUP_EVERY_S = 600.0
 
 
 class AddTrial(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -64,7 +71,13 @@ class RecorderTrouble(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     fatal: bool = False
 
 
-Reply = Added | Recovered | Reconciled | RecorderTrouble
+class RecorderNotice(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Recorder to scheduler: something that the person should know of the database, as a sentence."""
+
+    text: str
+
+
+Reply = Added | Recovered | Reconciled | RecorderTrouble | RecorderNotice
 
 
 class Recorder:
@@ -117,8 +130,12 @@ class Recorder:
         if not self._reconciled:
             return
         for message in list(self._pending.values())[self._on_their_way : _AT_ONCE]:
-            with contextlib.suppress(OSError):  # gone: `receive` says so, and the next one reads the journal
+            try:
                 self.connection.send_bytes(msgspec.json.encode(message))
+            except OSError:
+                # Gone, or half a message is on its way: the next one reads the journal. `receive` says so.
+                self._process.kill()
+                return
             self._on_their_way += 1
 
     def finish(self, timeout_s: float) -> bool:
@@ -149,8 +166,12 @@ class Recorder:
         self.connection.close()
 
 
-def reconcile(database: Database, journal_path: Path) -> tuple[list[TrialRecord], int]:
-    """Add to the database what only the journal has; return what only the database has, and how many were added.
+def reconcile(
+    database: Database, journal_path: Path, salvaged: Sequence[tuple[TrialRecord, StudyKey]] = (),
+) -> tuple[list[TrialRecord], int, int]:
+    """Add to the database what only the journal has, or else the ``salvaged``.
+
+    Returns what the journal lacks, how many were added, and how many of the journal have no search space there yet.
 
     Raises:
         StorageFault: the database could not be written.
@@ -166,17 +187,25 @@ def reconcile(database: Database, journal_path: Path) -> tuple[list[TrialRecord]
             spaces[record["hash"]] = msgspec.convert(record["space"], SearchSpace)
         elif record["event"] == "dataset_ready":
             directions[record["dataset"]] = record["direction"]
-    added = 0
-    for one in told.values():
+    found = {record.trial: key for record, key in salvaged}
+    wanted = {**{record.trial: record for record, _ in salvaged}, **told}
+    added = unplaced = 0
+    for one in wanted.values():
         dataset, family, _ = split_trial_id(one.trial)
-        if one.trial in database.known or one.space not in spaces or dataset not in directions:
+        if one.trial in database.known:
             continue
-        key = StudyKey(dataset=dataset, family=family, direction=directions[dataset], space=spaces[one.space])
+        if one.space in spaces and dataset in directions:
+            key = StudyKey(dataset=dataset, family=family, direction=directions[dataset], space=spaces[one.space])
+        elif one.trial in found:
+            key = found[one.trial]
+        else:
+            unplaced += 1
+            continue
         try:
             added += database.add(one, key)
         except ValueError:
             continue  # as when it was told: Optuna will never take it, and the journal has it
-    return [r for r in database.records() if r.trial not in told], added
+    return [r for r in database.records() if r.trial not in told], added, unplaced
 
 
 def main() -> None:
@@ -184,37 +213,121 @@ def main() -> None:
     folder, connection = Path(sys.argv[1]), Connection(int(sys.argv[2]))
     die_with_parent(int(sys.argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve(folder, connection)
 
+
+def serve(folder: Path, connection: Connection) -> None:
+    """Bring journal and database together, then add what comes until the channel ends."""
     def reply(message: Reply) -> None:
         connection.send_bytes(msgspec.json.encode(message))
 
-    try:
-        database = Database(folder / "optuna.db")
-        recovered, added = reconcile(database, folder / "journal.jsonl")
-    except StorageFault as fault:
-        reply(RecorderTrouble(reason=str(fault), fatal=True))
+    def trouble(fault: StorageFault, *, fatal: bool) -> None:
+        reply(RecorderTrouble(reason=str(fault), fatal=fatal))
+
+    opened = _first_steps(folder, reply)
+    if opened is None:
         return
+    database, added, unplaced = opened
+    backups = _Backups(folder, lambda text: reply(RecorderNotice(text=text)), something_new=added > 0)
+    try:
+        while True:
+            if not connection.poll(backups.wait_s()):
+                backups.make()
+                continue
+            try:
+                message = msgspec.json.decode(connection.recv_bytes(), type=AddTrial)
+            except (EOFError, OSError):
+                break
+            while True:
+                try:
+                    backups.something_new |= database.add(message.record, message.key)
+                    break
+                except DamagedDatabase as damage:
+                    # The next start of the recorder, which follows at once, makes it anew.
+                    trouble(damage, fatal=False)
+                    _make_room(folder / "optuna.db", damage)
+                    return
+                except StorageFault as fault:
+                    trouble(fault, fatal=False)
+                    time.sleep(_RETRY_S)
+                except ValueError as error:
+                    # Optuna will never take this one; the others must not wait behind it.
+                    reply(RecorderTrouble(reason=f"{message.record.trial} is left out of optuna.db: {error}"))
+                    break
+            reply(Added(trial=message.record.trial))
+            if backups.wait_s() == 0:
+                backups.make()
+        if unplaced:
+            # Their search spaces were described again in the meantime.
+            reconcile(database, folder / "journal.jsonl")
+    finally:
+        database.close()
+    backups.say = lambda text: None  # nobody hears any more
+    backups.make()
+
+
+def _first_steps(folder: Path, reply: Callable[[Reply], None]) -> tuple[Database, int, int] | None:
+    """Open, repair where needed, reconcile; ``None`` where the database cannot be used, which is said."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            opened = open_or_repair(folder)
+            for text in opened.said:
+                reply(RecorderNotice(text=text))
+            recovered, added, unplaced = reconcile(opened.database, folder / "journal.jsonl", opened.salvaged)
+            break
+        except DamagedDatabase as damage:  # it opened, and broke while it was read
+            with contextlib.suppress(StorageFault):
+                set_aside(folder / "optuna.db", "corrupt")
+            fault: StorageFault = damage
+        except StorageFault as error:
+            fault = error
+        passes = isinstance(fault, DamagedDatabase) or "locked" in str(fault)
+        if not passes or time.monotonic() >= until:
+            reply(RecorderTrouble(reason=str(fault), fatal=True))
+            return None
+        reply(RecorderTrouble(reason=str(fault)))
+        time.sleep(_RETRY_S)
     for record in recovered:
         reply(Recovered(record=record))
     reply(Reconciled(added=added))
-    while True:
+    return opened.database, added, unplaced
+
+
+def _make_room(path: Path, damage: DamagedDatabase) -> None:
+    """Whatever took the place of a database that was in use is kept, and is not taken for it by the next start."""
+    if "replaced" in damage.found and os.path.lexists(path):
+        with contextlib.suppress(StorageFault):  # then the next start finds what is there
+            set_aside(path, "found")
+
+
+class _Backups:
+    """When a backup is due, and making it."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None], *, something_new: bool) -> None:
+        self.something_new = something_new
+        self.say = say
+        self._folder = folder
+        self._due = time.monotonic() + _BACKUP_EVERY_S
+        self._failed = False
+
+    def wait_s(self) -> float | None:
+        """Seconds until one is due; ``None`` for never, as long as nothing is new."""
+        return max(0.0, self._due - time.monotonic()) if self.something_new else None
+
+    def make(self) -> None:
+        """Make one, if there is anything new; a failure is said once, and the earlier ones stay."""
+        if not self.something_new:
+            return
+        self._due = time.monotonic() + _BACKUP_EVERY_S
         try:
-            message = msgspec.json.decode(connection.recv_bytes(), type=AddTrial)
-        except (EOFError, OSError):
-            break
-        while True:
-            try:
-                database.add(message.record, message.key)
-                break
-            except StorageFault as fault:
-                reply(RecorderTrouble(reason=str(fault)))
-                time.sleep(_RETRY_S)
-            except ValueError as error:
-                # Optuna will never take this one; the others must not wait behind it.
-                reply(RecorderTrouble(reason=f"{message.record.trial} is left out of optuna.db: {error}"))
-                break
-        reply(Added(trial=message.record.trial))
-    database.close()
+            back_up(self._folder)
+        except StorageFault as fault:
+            if not self._failed:
+                self.say(f"no backup of optuna.db could be made: {fault}; the journal has everything")
+            self._failed = True
+        else:
+            self.something_new = self._failed = False
 
 
 if __name__ == "__main__":

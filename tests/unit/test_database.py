@@ -179,7 +179,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, conten
     with pytest.raises(StorageFault) as caught:
         Database(path)
 
-    assert str(caught.value) == f"{path} is not an SQLite database; move it away, the journal can rebuild it"
+    assert str(caught.value) == f"{path}: not an SQLite database; it can be made anew from the journal"
     assert path.read_bytes() == content
 
 
@@ -192,7 +192,7 @@ def test_a_damaged_database_is_refused(path: Path) -> None:
     content[4096:40960] = b"\xff" * (40960 - 4096)
     path.write_bytes(content)
 
-    with pytest.raises(StorageFault, match="move it away, the journal can rebuild it"):
+    with pytest.raises(StorageFault, match="it can be made anew from the journal"):
         Database(path)
 
 
@@ -215,7 +215,7 @@ def test_a_file_in_a_folder_that_is_not_there_is_a_fault(tmp_path: Path) -> None
 def test_a_folder_in_its_place_is_refused(path: Path) -> None:
     path.mkdir()
 
-    with pytest.raises(StorageFault, match="is not a file; move it away"):
+    with pytest.raises(StorageFault, match="not a file; it can be made anew"):
         check_file(path)
 
 

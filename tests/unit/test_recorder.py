@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from optimizer.journal import Journal
 from optimizer.process import start_time
 from optimizer.records import TrialRecord
 from optimizer.study.database import Database, StudyKey
-from optimizer.study.recorder import Added, Reconciled, Recorder, RecorderTrouble, Recovered, Reply
+from optimizer.study.recorder import Added, Reconciled, Recorder, RecorderNotice, RecorderTrouble, Recovered, Reply
 
 KEY = StudyKey(dataset="cars", family="tree", direction="maximize", space=SPACE)
 
@@ -225,12 +226,149 @@ def test_it_dies_with_its_scheduler(folder: Path) -> None:
     until(lambda: start_time(pid) is None)
 
 
-def test_a_file_that_is_no_database_ends_it_with_clear_words(folder: Path) -> None:
-    (folder / "optuna.db").write_bytes(b"this is not a database, whatever it is called")
+# Damage.
+
+
+def names(folder: Path, pattern: str) -> list[str]:
+    return sorted(p.name for p in folder.glob(pattern))
+
+
+def said(replies: list[Reply]) -> str:
+    return "\n".join(r.text for r in replies if isinstance(r, RecorderNotice))
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut", "holes", "directory"])
+def test_a_damaged_database_is_set_aside_and_made_anew_from_the_journal(
+    folder: Path, damage: str,
+) -> None:
+    told(folder, some_records(*range(30)))
+    first = Recorder(folder)
+    replies(first)
+    first.finish(60.0)
+    for backup in (folder / "backups").iterdir():
+        backup.unlink()
+    path = folder / "optuna.db"
+    content = path.read_bytes()
+    if damage == "directory":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes({"garbage": b"no database at all", "cut": content[:20_000],
+                          "holes": content[:8192] + b"\xff" * 16384 + content[24576:]}[damage])
+
+    second = Recorder(folder)
+    heard = replies(second)
+
+    assert heard[-1] == Reconciled(added=30)
+    (aside,) = names(folder, "optuna.db.corrupt-*")
+    assert f"it is kept as {aside} and made anew" in said(heard)
+    assert second.finish(60.0)
+    assert len(trials_in(folder)) == 30
+
+
+def test_what_the_journal_lacks_too_comes_from_the_newest_backup(folder: Path) -> None:
+    first = Recorder(folder)
+    replies(first)
+    for record in some_records(0, 1, 2):
+        first.add(record, KEY)
+    assert first.finish(60.0)
+    (backup,) = names(folder, "backups/*")
+    (folder / "optuna.db").write_bytes(b"no database at all")
+
+    second = Recorder(folder)
+    heard = replies(second)
+
+    assert [r.record.trial for r in heard if isinstance(r, Recovered)] == [f"cars/tree/{n}" for n in range(3)]
+    assert f"optuna.db begins from backups/{backup}" in said(heard)
+    second.finish(60.0)
+
+
+def test_without_journal_and_backup_what_can_be_read_of_the_damaged_file_is_kept(folder: Path) -> None:
+    first = Recorder(folder)
+    replies(first)
+    for record in some_records(*range(60)):
+        first.add(record, KEY)
+    assert first.finish(60.0)
+    for backup in (folder / "backups").iterdir():
+        backup.unlink()
+    path = folder / "optuna.db"
+    content = bytearray(path.read_bytes())
+    content[-3 * 4096:] = b"\xff" * (3 * 4096)
+    path.write_bytes(content)
+
+    second = Recorder(folder)
+    recovered = [r.record.trial for r in replies(second) if isinstance(r, Recovered)]
+
+    assert second.finish(60.0)
+    assert len(recovered) > 30
+    assert sorted(recovered) == sorted(trials_in(folder))
+
+
+@pytest.mark.parametrize("what", ["deleted", "directory", "another file"])
+def test_a_database_that_is_taken_away_in_use_ends_it_and_the_next_start_makes_it_anew(
+    folder: Path, what: str,
+) -> None:
+    told(folder, some_records(0, 1))
+    first = Recorder(folder)
+    replies(first)
+    path = folder / "optuna.db"
+    path.unlink()
+    if what == "directory":
+        path.mkdir()
+    elif what == "another file":
+        path.write_bytes(b"somebody's notes")
+
+    first.add(some_records(2)[0], KEY)
+    trouble = first.receive()
+    assert isinstance(trouble, RecorderTrouble)
+    assert "deleted or replaced while it was in use" in trouble.reason
+    assert first.receive() is None
+    second = first.restarted()
+    replies(second)
+    assert second.finish(60.0)
+
+    assert sorted(trials_in(folder)) == ["cars/tree/0", "cars/tree/1", "cars/tree/2"]
+    assert len(names(folder, "optuna.db.found-*")) == (what != "deleted")
+
+
+def test_a_database_that_another_program_holds_is_waited_for(folder: Path, recorder: Recorder) -> None:
+    holder = sqlite3.connect(folder / "optuna.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    recorder.add(some_records(0)[0], KEY)
+    assert not recorder.connection.poll(1.0)
+    holder.execute("ROLLBACK")
+    holder.close()
+
+    assert recorder.receive() == Added(trial="cars/tree/0")
+
+
+def test_a_database_of_another_optuna_is_refused_and_left_alone(folder: Path) -> None:
+    Database(folder / "optuna.db").close()
+    connection = sqlite3.connect(folder / "optuna.db")
+    connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0'")
+    connection.commit()
+    connection.close()
 
     recorder = Recorder(folder)
+    reply = recorder.receive()
 
-    assert recorder.receive() == RecorderTrouble(fatal=True, reason=(
-        f"{folder / 'optuna.db'} is not an SQLite database; move it away, the journal can rebuild it"))
+    assert isinstance(reply, RecorderTrouble)
+    assert reply.fatal
+    assert "Or move the file away" in reply.reason
     assert recorder.receive() is None
     recorder.kill()
+    assert not names(folder, "optuna.db.*")
+
+
+def test_the_latest_two_backups_are_kept_and_each_is_a_database(folder: Path) -> None:
+    for number in range(4):
+        recorder = Recorder(folder)
+        while not isinstance(recorder.receive(), Reconciled):
+            pass
+        recorder.add(some_records(number)[0], KEY)
+        assert recorder.finish(60.0)
+
+    backups = sorted((folder / "backups").iterdir())
+    assert len(backups) == 2
+    study = optuna.load_study(study_name="cars/tree", storage=f"sqlite:///{backups[-1]}")
+    assert len(study.trials) == 4
