@@ -77,6 +77,7 @@ def schema(out: Path | None) -> None:
 
 def _plan_of(path: Path) -> list[str]:
     from optimizer.cli.run import load
+    from optimizer.scheduler.quota import size_text
     from optimizer.scheduler.start import survey
 
     study = load(path)
@@ -88,7 +89,9 @@ def _plan_of(path: Path) -> list[str]:
     lines += [f"{family}: {' and '.join(sorted(kinds))} slots" for family, kinds in machine.kinds.items()]
     lines += [f"note: {notice}" for notice in machine.notices]
     budget = f"{study.trials} trials" if study.trials else f"{study.time_per_dataset_s:.0f} s on all slots"
-    return [*lines, f"{len(study.datasets)} dataset(s), {budget} each"]
+    disk = study.resources.disk_bytes(shutil.disk_usage(path.absolute().parent).free)
+    return [*lines, f"up to {size_text(disk)} of the disk for predictions and models",
+            f"{len(study.datasets)} dataset(s), {budget} each"]
 
 
 def _advice() -> list[str]:

@@ -165,6 +165,27 @@ def test_a_later_attempt_leaves_no_predictions_of_an_earlier_one(run: Run) -> No
     assert run.files() == ["0-2.npz"]
 
 
+def test_kept_models_count_until_they_are_dropped_and_spare_their_trials(run: Run) -> None:
+    keeper = run.start("0.1MB")
+    models = run.store.model_folder("cars/tree/1")
+    models.mkdir(parents=True)
+    (models / "fold-0.ubj").write_bytes(b"x" * 20_000)
+    run.told(keeper, "cars/tree/0", 0.9)
+    run.told(keeper, "cars/tree/1", 0.1, models_kept=True)
+    assert keeper.use.used == run.held > 20_000
+    assert run.start("0.1MB").use.used == run.held
+
+    keeper = run.start("0.05MB")
+    for number in range(2, 9):
+        run.told(keeper, f"cars/tree/{number}", 0.5)
+    assert "cars/tree/1" not in {r["trial"] for r in run.of("predictions_evicted")}
+    keeper.drop_models(["cars/tree/1"])
+    for number in range(9, 15):
+        run.told(keeper, f"cars/tree/{number}", 0.5)
+    assert "cars/tree/1" in {r["trial"] for r in run.of("predictions_evicted")}
+    assert keeper.use.used == run.held
+
+
 def test_a_share_is_one_of_what_is_free_or_taken_already(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = run.start()
     run.told(keeper, "cars/tree/0", 0.9)
