@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from optimizer import errors
-from optimizer.errors import DatasetError, Fault, OptimizerError, StudyFileError, UserError, did_you_mean
+from optimizer.errors import (
+    DatasetError,
+    Fault,
+    OptimizerError,
+    StudyFileError,
+    UserError,
+    did_you_mean,
+    listed,
+    printable,
+    quoted,
+)
 
 
 def test_a_near_word_is_suggested() -> None:
@@ -15,6 +25,19 @@ def test_a_near_word_is_suggested() -> None:
 def test_without_a_near_word_all_known_words_are_listed() -> None:
     assert did_you_mean("zzz", ["tpe", "grid"]) == "known here: grid, tpe"
     assert did_you_mean("zzz", []) == ""
+
+
+def test_capitals_do_not_hide_a_near_word() -> None:
+    assert did_you_mean("LightGBM", ["catboost", "lightgbm"]) == "did you mean 'lightgbm'?"
+    assert did_you_mean("colour", ["x", "Colour"]) == "did you mean 'Colour'?"
+
+
+def test_what_comes_from_a_file_is_shown_short_and_without_control_characters() -> None:
+    assert printable("a\x1b[2Jb\nc\u202e") == "a\\x1b[2Jb\\nc\\u202e"
+    assert quoted("\x1b" + "x" * 200) == repr("\x1b" + "x" * 76 + "...")
+    assert listed([f"c{i}" for i in range(5)], 3) == "c0, c1, c2 and 2 more"
+    error = DatasetError("empty", path=Path("\x1b[31m.csv"), column="c" * 500)
+    assert str(error) == f"\\x1b[31m.csv, column '{'c' * 77}...': empty"
 
 
 def test_a_dataset_error_names_file_line_and_column() -> None:
