@@ -312,7 +312,7 @@ def _refuse_infinite(table: TextTable, column: str, values: Columns) -> None:
         row = int(np.flatnonzero(infinite)[0])
         cell = table.column(column)[row].as_py()
         raise table.error(
-            f"{int(infinite.sum())} infinite or too large for a 32-bit number, the first is {quoted(cell)}",
+            f"{_cells(int(infinite.sum()))} infinite or too large for a 32-bit number, the first is {quoted(cell)}",
             row=row, column=column,
             hint=f"say that it means missing, with missing = [{as_toml(cell)}], or leave the column out with drop")
 
@@ -320,6 +320,10 @@ def _refuse_infinite(table: TextTable, column: str, values: Columns) -> None:
 def as_toml(cell: str) -> str:
     """A cell as a study file would write it, as long as it is short."""
     return json.dumps(cut(cell), ensure_ascii=not cell.isprintable())
+
+
+def _cells(count: int) -> str:
+    return "1 cell is" if count == 1 else f"{count} cells are"
 
 
 def _lower(text: pa.ChunkedArray) -> pa.ChunkedArray:
