@@ -139,8 +139,9 @@ def read_weights(table: TextTable, name: str) -> npt.NDArray[np.float64]:
     if len(bad):
         cell = table.column(name)[int(bad[0])].as_py()
         raise table.error(f"a weight is a number of at least 0, and {len(bad)} "
-                          f"{'is' if len(bad) == 1 else 'are'} not, the first is {quoted(cell)}: {table.where(bad.tolist())}",
-                          row=int(bad[0]), column=name, hint="mend these cells, or leave weights out")
+                          f"{'is' if len(bad) == 1 else 'are'} not, the first is {quoted(cell)}: "
+                          f"{table.where(bad.tolist())}", row=int(bad[0]), column=name,
+                          hint="mend these cells, or leave weights out")
     if not weights.any():
         raise table.error("every weight is 0", column=name, hint="leave weights out, or name another column")
     return weights
