@@ -21,7 +21,7 @@ SLOW = "\n".join(f"[family.{name}.space]\niterations = 250\nlearning_rate = 0.05
 
 def test_a_minute_of_faults_of_every_kind_breaks_no_promise(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
-    with damage.tmpfs(disk, 96) as mounted:
+    with damage.tmpfs(disk, 160) as mounted:
         without = frozenset() if mounted else frozenset({"fill_disk"})
         print(f"seed {SEED}; {'with' if mounted else 'without'} a small disk that is filled")
         study = write_study(disk, "trials = 100000\nfolds = 3", extra=SLOW)
