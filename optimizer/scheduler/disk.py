@@ -35,12 +35,15 @@ class DiskKeeper:
     """The account of a run's predictions and models, and who acts on it; only the scheduler has one."""
 
     def __init__(self, limits: ResourceLimits, store: Store, events: EventLog, *, at_once: int) -> None:
-        """``at_once``: trials that may run at the same time. Without `take_up` nothing is limited."""
+        """``at_once``: slots; each may write two trials before we hear of the first, for the next job is sent ahead.
+
+        Without `take_up` nothing is limited.
+        """
         self.use = DiskUse()
         self._limits = limits
         self._store = store
         self._events = events
-        self._at_once = at_once
+        self._at_once = 2 * at_once
         self._room = 0.0
         #: Told trials with predictions, by the name that their submission has.
         self._submissions: dict[str, set[str]] = {}
@@ -102,7 +105,8 @@ class DiskKeeper:
             return
         self._said.add(f"expect {dataset}")
         count = "" if trials is None else f"about {max(trials, 1.0):,.0f} trials are expected, "
-        held = f"{bound / max(trial_bytes, 1):,.0f}"
+        others = sum(self._expected.values()) - self._expected[dataset]
+        held = f"{max(0.0, bound - others) / max(trial_bytes, 1):,.0f}"
         end = (f"the disk limit of {size_text(bound)} holds about {held} of them, then the least useful go"
                if self.use.limit <= self._room else
                f"the disk has room for about {held} of them: make room, or lower resources.disk_limit")
