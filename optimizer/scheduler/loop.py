@@ -59,6 +59,8 @@ TICK_S = 1.0
 MEMORY_TICK_S = 0.25
 #: Free bytes of the disk below which no job starts; room for two trials of each slot, if that is more.
 LEAST_FREE_BYTES = 4_000_000
+#: Told trials that optuna.db may lack: as many as can still be written at the end, within what a deadline leaves.
+MOST_LAG = 200
 #: Why a run ends when its budgets are used.
 FINISHED = "finished"
 DEADLINE = "the deadline has come"
@@ -142,7 +144,7 @@ class Scheduler:
             self._advance_preparation()
             self._hear_recorder()
             self._obey_signals()
-            if self._draining_until is None and not self._held_back:
+            if self._draining_until is None and not self._held_back and self.recorder.lag < MOST_LAG:
                 self._feeder.fill(time.monotonic())
             self._look_for_the_end()
         return self._ending

@@ -36,7 +36,9 @@ from optimizer.study.recorder import Reconciled, Recorder, RecorderNotice, Recor
 
 #: Seconds that the recorder may take at the end for what it has not written yet.
 _FLUSH_S = 120.0
-_HURRIED_FLUSH_S = 5.0
+_HURRIED_FLUSH_S = 8.0
+#: Recorders that may die at the start before it is given up.
+_MOST_DEATHS = 2
 #: Seconds that the end waits for a journal that cannot be written.
 _PATIENCE_S = 5.0
 #: Seconds that an OpenCL probe may take; the first on a machine compiles for half a minute.
@@ -186,7 +188,8 @@ def _run_locked(
     signals = events = None
     try:
         past = read_past(journal.path)
-        notices += _reconcile(recorder, journal, past)
+        recorder, said = _reconcile(recorder, journal, past)
+        notices += said
         signals = Signals()
         started = time.time()
         first_started = past.first_started or started
@@ -288,17 +291,22 @@ def study_snapshot(study: Study, machine: Machine, past: Past) -> Record:
     }
 
 
-def _reconcile(recorder: Recorder, journal: Journal, past: Past) -> list[str]:
+def _reconcile(recorder: Recorder, journal: Journal, past: Past) -> tuple[Recorder, list[str]]:
     """Wait until journal and database hold the same trials; take over what only the database had.
 
-    Returns what is to be said of it.
+    Returns the recorder, which is another one where the first died of something, and what is to be said.
     """
     said: list[str] = []
-    recovered = 0
+    recovered, died = 0, 0
     while True:
         reply = recorder.receive()
+        if reply is None and died < _MOST_DEATHS:
+            died += 1
+            recorder = recorder.restarted()
+            continue
         if reply is None or (isinstance(reply, RecorderTrouble) and reply.fatal):
             reason = reply.reason if reply is not None else "the recorder ended; see logs/recorder.log"
+            recorder.kill()
             raise RunFolderError(reason)
         if isinstance(reply, Recovered):
             journal.append("trial_told", durable=True, **msgspec.to_builtins(reply.record))
@@ -312,7 +320,7 @@ def _reconcile(recorder: Recorder, journal: Journal, past: Past) -> list[str]:
             if recovered:
                 said.append(f"{recovered} told trial{'s' if recovered > 1 else ''} that the journal lacked came back "
                             "from optuna.db")
-            return said
+            return recorder, said
 
 
 def _gpu_watcher(machine: Machine, folder: Path) -> Child | None:

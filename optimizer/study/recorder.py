@@ -23,7 +23,6 @@ import msgspec
 
 from optimizer import journal
 from optimizer.errors import StorageFault
-from optimizer.process import die_with_parent
 from optimizer.records import TrialRecord, split_trial_id
 from optimizer.search_space import SearchSpace
 from optimizer.study.database import DamagedDatabase, Database, StudyKey
@@ -89,8 +88,9 @@ class Recorder:
         self.connection, theirs = Pipe(duplex=True)
         with (folder / "logs" / "recorder.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "optimizer.study.recorder", str(folder), str(theirs.fileno()),
-                 str(os.getpid())],
+                # By way of `child`, which binds it to our life before anything that takes long is loaded.
+                [sys.executable, "-P", "-m", "optimizer.child", str(os.getpid()), "", "optimizer.study.recorder",
+                 str(folder), str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )
         theirs.close()
@@ -149,7 +149,8 @@ class Recorder:
             self._process.wait(timeout=min(10.0, timeout_s))
         except subprocess.TimeoutExpired:
             self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=5.0)
         return not self._pending
 
     def restarted(self) -> Recorder:
@@ -162,7 +163,8 @@ class Recorder:
     def kill(self) -> None:
         """End the process at once; what it has not written, the next start adds from the journal."""
         self._process.kill()
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel: it can do no harm there
+            self._process.wait(timeout=5.0)
         self.connection.close()
 
 
@@ -209,9 +211,8 @@ def reconcile(
 
 
 def main() -> None:
-    """The process: ``python -m optimizer.study.recorder FOLDER DESCRIPTOR PARENT``."""
+    """The process: ``optimizer.study.recorder FOLDER DESCRIPTOR``, run by `optimizer.child`."""
     folder, connection = Path(sys.argv[1]), Connection(int(sys.argv[2]))
-    die_with_parent(int(sys.argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve(folder, connection)
 

@@ -1,4 +1,4 @@
-"""Keeps a run's submissions and summary up to date: ``python -m optimizer.views.publisher RUN_FOLDER --fd N``.
+"""Keeps a run's submissions and summary up to date: ``optimizer.views.publisher RUN_FOLDER --fd N``, by `child`.
 
 A process of its own, because it needs NumPy and the disk's time. Its parent says over a connection that something was
 told, and the publisher reads the journal on from where it was. Whatever it missed, through a full disk or a crash, it
@@ -31,7 +31,6 @@ from pathlib import Path
 
 from optimizer.errors import OptimizerError
 from optimizer.journal import Record
-from optimizer.process import die_with_parent
 from optimizer.records import TrialRecord
 from optimizer.views.results import RunView
 
@@ -39,6 +38,8 @@ TOLD, FINISH, DONE = b"told", b"finish", b"done"
 #: Longest message that is read.
 _LONGEST = 64
 _BETWEEN_PASSES_S = 1.0
+#: Seconds between two starts of a publisher that dies.
+_RESTART_S = 10.0
 #: Events after which the summary may say something new and is worth rewriting.
 _NEWS = frozenset({"best_improved", "dataset_ready", "dataset_failed", "dataset_finished", "family_stopped",
                    "family_moved", "run_ended"})
@@ -108,8 +109,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fd", type=int, required=True, help="this end of the connection to the parent")
     options = parser.parse_args(arguments)
-    if sys.platform == "linux":
-        die_with_parent(os.getppid())
     _log_into(options.folder / "logs")
     with Connection(options.fd) as connection:
         serve(options.folder, connection)
@@ -180,6 +179,8 @@ class Publisher:
     def __init__(self, folder: Path) -> None:
         """Start the process."""
         self._folder = folder
+        #: When one that has died may be replaced.
+        self._restart_from = 0.0
         self._start()
 
     @property
@@ -190,6 +191,10 @@ class Publisher:
     def on_event(self, record: Record) -> None:
         """Wake it for an event that may change what is published; a listener for the journal's records."""
         if record.get("event") == "trial_told" or record.get("event") in _NEWS:
+            if self._process.poll() is not None and time.monotonic() >= self._restart_from:
+                self._restart_from = time.monotonic() + _RESTART_S
+                self._connection.close()
+                self._start()
             # A full or broken pipe costs nothing: the next pass reads everything that was missed.
             with contextlib.suppress(OSError):
                 self._connection.send_bytes(TOLD)
@@ -210,8 +215,8 @@ class Publisher:
         logs.mkdir(parents=True, exist_ok=True)
         with theirs, (logs / "publisher.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "optimizer.views.publisher", str(self._folder),
-                 "--fd", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "optimizer.child", str(os.getpid()), "", "optimizer.views.publisher",
+                 str(self._folder), "--fd", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 # A session of its own: Ctrl-C is the parent's business. One thread: it computes next to nothing.
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
@@ -226,7 +231,8 @@ class Publisher:
             self._process.wait(timeout=5 if done else 0.5)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel: it can do no harm there
+                self._process.wait(timeout=5.0)
         return done
 
 
