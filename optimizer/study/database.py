@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import msgspec
 import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 
 from optimizer.errors import StorageFault
 from optimizer.records import TrialRecord
@@ -101,7 +102,8 @@ class Database:
         url = sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
         # Optuna fills in the schema version by str.format, so braces in a path must be doubled.
         escaped = url.replace("{", "{{").replace("}", "}}")
-        self._studies: dict[str, tuple[optuna.Study, SearchSpace]] = {}
+        #: Optuna's number of each study, and our search space. Not its `Study`: that would keep every trial in memory.
+        self._studies: dict[str, tuple[int, SearchSpace]] = {}
         #: Ids of the trials that are in the file.
         self.known: set[str] = set()
         try:
@@ -109,7 +111,8 @@ class Database:
             sqlalchemy.event.listen(self._storage.engine, "connect", _safest)
             self._storage.engine.dispose()  # connections made before the listener go
             for summary in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
-                self.known |= _trials_of(optuna.load_study(study_name=summary.study_name, storage=self._storage))
+                self.known |= _trials_of(self._storage.get_all_trials(
+                    self._storage.get_study_id_from_name(summary.study_name), deepcopy=False))
             self._identity = _identity(path)
         except RuntimeError as error:  # a schema that is not this Optuna's
             raise StorageFault(f"{path}: {error} Or move the file away, then it is made anew from the journal; what "
@@ -137,11 +140,11 @@ class Database:
                 raise DamagedDatabase(self._path, "deleted or replaced while it was in use")
             study, space = self._study(key)
             if self._doubtful:
-                self.known |= _trials_of(study)
+                self.known |= _trials_of(self._storage.get_all_trials(study, deepcopy=False))
                 self._doubtful = False
                 if record.trial in self.known:
                     return False
-            study.add_trial(frozen_trial(record, space))
+            self._storage.create_new_trial(study, template_trial=frozen_trial(record, space))
         except _STORAGE_ERRORS as error:
             self._doubtful = True
             raise _fault(self._path, error) from error
@@ -151,8 +154,8 @@ class Database:
     def records(self) -> Iterator[TrialRecord]:
         """Our records of every trial in the file."""
         for summary in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
-            study = optuna.load_study(study_name=summary.study_name, storage=self._storage)
-            for trial in study.get_trials(deepcopy=False):
+            study = self._storage.get_study_id_from_name(summary.study_name)
+            for trial in self._storage.get_all_trials(study, deepcopy=False):
                 record = record_of(trial)
                 if record is not None:
                     yield record
@@ -162,7 +165,7 @@ class Database:
         self._storage.remove_session()
         self._storage.engine.dispose()
 
-    def _study(self, key: StudyKey) -> tuple[optuna.Study, SearchSpace]:
+    def _study(self, key: StudyKey) -> tuple[int, SearchSpace]:
         """The study of a key; a space that changed since the first is a study of its own, with its hash in its name."""
         name = f"{key.dataset}/{key.family}"
         for candidate in (name, f"{name}@{key.space.hash()}"):
@@ -173,18 +176,18 @@ class Database:
                 return study, space
         raise StorageFault(f"optuna.db: study {name} holds another search space than its name says")
 
-    def _open(self, name: str, key: StudyKey) -> tuple[optuna.Study, SearchSpace]:
+    def _open(self, name: str, key: StudyKey) -> tuple[int, SearchSpace]:
         study = optuna.create_study(storage=self._storage, study_name=name, direction=key.direction,
                                     load_if_exists=True)
+        number = self._storage.get_study_id_from_name(name)
         stored = study.user_attrs.get(_SPACE_ATTRIBUTE)
         if stored is None:
             study.set_user_attr(_SPACE_ATTRIBUTE, msgspec.json.encode(key.space).decode())
-            return study, key.space
-        return study, msgspec.json.decode(stored, type=SearchSpace)
+            return number, key.space
+        return number, msgspec.json.decode(stored, type=SearchSpace)
 
 
-def _trials_of(study: optuna.Study) -> set[str]:
-    trials = study.get_trials(deepcopy=False)
+def _trials_of(trials: Iterable[FrozenTrial]) -> set[str]:
     return {t.user_attrs[TRIAL_ATTRIBUTE] for t in trials if TRIAL_ATTRIBUTE in t.user_attrs}
 
 

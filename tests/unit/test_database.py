@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from stubs.makers import SPACE, a_record
 
 from optimizer.errors import StorageFault
@@ -117,19 +118,31 @@ def test_datasets_and_families_do_not_mix(path: Path, database: Database) -> Non
 def test_an_error_after_the_commit_does_not_double_the_trial(
     path: Path, database: Database, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    add_trial = optuna.Study.add_trial
+    create = optuna.storages.RDBStorage.create_new_trial
 
-    def committed_then_broken(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        add_trial(study, trial)
+    def committed_then_broken(storage: optuna.storages.RDBStorage, study: int, **given: FrozenTrial) -> int:
+        create(storage, study, **given)
         raise optuna.exceptions.StorageInternalError("the disk was gone for a moment")
 
-    monkeypatch.setattr(optuna.Study, "add_trial", committed_then_broken)
+    monkeypatch.setattr(optuna.storages.RDBStorage, "create_new_trial", committed_then_broken)
     with pytest.raises(StorageFault, match="the disk was gone for a moment"):
         database.add(a_record(), KEY)
     monkeypatch.undo()
 
     assert not database.add(a_record(), KEY)
     assert len(as_optuna_sees_it(path).trials) == 1
+
+
+def test_what_was_added_is_not_kept_in_memory(database: Database) -> None:
+    def trials_in_memory() -> int:
+        gc.collect()
+        return sum(isinstance(thing, FrozenTrial) for thing in gc.get_objects())
+
+    before = trials_in_memory()
+    for number in range(20):
+        database.add(a_record(f"cars/tree/{number}"), KEY)
+
+    assert trials_in_memory() - before < 5
 
 
 def test_a_file_that_somebody_holds_is_a_fault_and_the_next_try_succeeds(
