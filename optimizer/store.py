@@ -122,6 +122,8 @@ class Store:
 
     def table_folder(self, fingerprint: str) -> Path:
         """Folder of an encoded table, there or not."""
+        if not fingerprint.isalnum():
+            raise StorageFault(f"{fingerprint!r} is no fingerprint of a table")
         return self._root / "data" / fingerprint
 
     def steps(self, fingerprint: str) -> int:

@@ -16,7 +16,7 @@ from optimizer.scheduler.ballast import NEARLY_FULL, PLENTY, Ballast
 
 #: Lines of the log that a screen can show.
 _SHOWN = 50
-#: Seconds between two tries, by the journal's clock, while it takes nothing.
+#: Seconds between two tries while the journal takes nothing.
 _TRY_EVERY_S = 1.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: What a person can do, by the system's error.
@@ -76,7 +76,7 @@ class EventLog:
             self.lines.append(line)
             self.note(line)
         self._waiting.append(_Line(record, encode_line(record), durable))
-        if len(self._waiting) == 1 or record["t"] >= self._tried + _TRY_EVERY_S:
+        if len(self._waiting) == 1 or time.monotonic() >= self._tried + _TRY_EVERY_S:
             self._flush()
 
     def notice(self, text: str) -> None:
@@ -144,7 +144,7 @@ class EventLog:
             self._heard(line.record)
 
     def _refused(self, fault: StorageFault) -> None:
-        self._tried = self._journal.record("")["t"]
+        self._tried = time.monotonic()
         advice = _ADVICE.get(_errno(fault), "see that it can be written to")
         self._say(f"{fault}; nothing new starts, and what is finished waits in memory: {advice}")
 

@@ -42,6 +42,9 @@ def make_folder(folder: Path) -> None:
             (folder / name).mkdir(parents=True, exist_ok=True)
             if not os.access(folder / name, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, "may not be written to")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RunFolderError(f"{_in_the_way(folder)} is in the way: the run needs a folder there; rename it, or the "
+                             "study file") from error
     except OSError as error:
         raise RunFolderError(f"{folder} cannot be made: {error.strerror}; choose another place for the study file, "
                              "or make the folder writable") from error
@@ -49,6 +52,12 @@ def make_folder(folder: Path) -> None:
     lacking = "" if free is None else too_little_space(free, held=ballast.Ballast(folder).held)
     if lacking:
         raise RunFolderError(f"{folder}: {lacking}")
+
+
+def _in_the_way(folder: Path) -> Path:
+    """What stands where the run's folder, or one in it, shall be; a link that leads nowhere too."""
+    wanted = [*reversed(folder.parents), folder, *(folder / name for name in _FOLDERS)]
+    return next((path for path in wanted if os.path.lexists(path) and not path.is_dir()), folder)
 
 
 def too_little_space(free: int, *, held: bool) -> str:

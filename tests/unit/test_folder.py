@@ -38,5 +38,5 @@ def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
 
 def test_a_link_to_nowhere_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").symlink_to(tmp_path / "gone" / "away")
-    with pytest.raises(RunFolderError, match="cannot be made"):
+    with pytest.raises(RunFolderError, match="run is in the way: the run needs a folder there"):
         make_folder(tmp_path / "run")

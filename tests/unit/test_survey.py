@@ -123,10 +123,10 @@ def test_a_folder_is_made_with_all_it_holds_and_may_be_there_already(tmp_path: P
         "backups", "data", "logs", "models", "predictions", "scores"]
 
 
-def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file in its place")
 
-    with pytest.raises(RunFolderError, match=r"cannot be made: .*; choose another place for the study file"):
+    with pytest.raises(RunFolderError, match=r"run is in the way: the run needs a folder there; rename it"):
         make_folder(tmp_path / "run")
 
 
