@@ -20,6 +20,7 @@ import msgspec
 from optimizer.errors import StorageFault
 from optimizer.journal import free_name, stamp, sync_folder
 from optimizer.records import TrialRecord
+from optimizer.search_space import SearchSpace
 from optimizer.study.database import DamagedDatabase, Database, StudyKey, check_file
 
 #: What SQLite keeps beside a database; apart from it a half-written transaction could not be told any more.
@@ -128,35 +129,39 @@ def salvage(path: Path) -> Iterator[tuple[TrialRecord, StudyKey]]:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     except sqlite3.Error:
         return
+    # A row takes more bytes than this, so no number can be larger.
+    most = path.stat().st_size // 16
     with contextlib.closing(connection):
-        keys: dict[int, StudyKey] = {}
-        for study, name, direction, space in _rows(
-            connection, "studies", "study_id",
-            "SELECT s.study_id, s.study_name, d.direction, a.value_json FROM studies s "
+        keys: dict[tuple[str, str, str], StudyKey] = {}
+        for name, direction, text in _rows(
+            connection, "studies", "study_id", most,
+            "SELECT s.study_name, d.direction, a.value_json FROM studies s "
             "JOIN study_directions d ON d.study_id = s.study_id "
             "JOIN study_user_attributes a ON a.study_id = s.study_id AND a.key = 'space' WHERE s.study_id = ?",
         ):
             with contextlib.suppress(ValueError, TypeError):
                 dataset, family = name.partition("@")[0].split("/")
-                keys[study] = msgspec.convert({
-                    "dataset": dataset, "family": family, "direction": str(direction).lower(),
-                    "space": msgspec.json.decode(msgspec.json.decode(space, type=str))}, StudyKey)
-        for study, text in _rows(
-            connection, "trials", "trial_id",
-            "SELECT t.study_id, a.value_json FROM trials t JOIN trial_user_attributes a ON a.trial_id = t.trial_id "
-            "AND a.key = 'record' WHERE t.trial_id = ?",
+                space = msgspec.json.decode(msgspec.json.decode(text, type=str), type=SearchSpace)
+                keys[dataset, family, space.hash()] = msgspec.convert(
+                    {"dataset": dataset, "family": family, "direction": str(direction).lower(), "space": space},
+                    StudyKey)
+        # By its own number alone: an index or a second table may be what is broken.
+        for (text,) in _rows(
+            connection, "trial_user_attributes", "trial_user_attribute_id", most,
+            "SELECT value_json FROM trial_user_attributes NOT INDEXED WHERE trial_user_attribute_id = ? "
+            "AND key = 'record'",
         ):
             with contextlib.suppress(ValueError, TypeError, KeyError):
-                yield msgspec.json.decode(msgspec.json.decode(text, type=str), type=TrialRecord), keys[study]
+                record = msgspec.json.decode(msgspec.json.decode(text, type=str), type=TrialRecord)
+                yield record, keys[record.dataset, record.family, record.space]
 
 
-def _rows(connection: sqlite3.Connection, table: str, key: str, query: str) -> Iterator[tuple[Any, ...]]:
+def _rows(connection: sqlite3.Connection, table: str, key: str, most: int, query: str) -> Iterator[tuple[Any, ...]]:
     """One query per row, for a broken page costs the rows on it only; a row that cannot be read is left out."""
     try:
-        # From the file's own count, as the table itself may break off in the middle.
         last = connection.execute(f"SELECT max({key}) FROM {table}").fetchone()[0] or 0  # noqa: S608 - our own names
     except sqlite3.Error:
-        last = 0
+        last = most
     for number in range(1, last + 1):
         try:
             yield from connection.execute(query, (number,)).fetchall()
