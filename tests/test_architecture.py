@@ -49,7 +49,8 @@ ONLY_PARTS = {
 HOMES = {
     "catboost": ("models.catboost",), "lightgbm": ("models.lightgbm", "models.opencl"), "xgboost": ("models.xgboost",),
     "optuna": ("study", "strategies.samplers", "strategies.base"), "sqlalchemy": ("study.database",),
-    "sqlite3": ("study.database", "study.repair"), "pynvml": ("gpus",), "pydantic": ("config",), "pydantic_core": ("config",),
+    "sqlite3": ("study.database", "study.repair"), "pynvml": ("gpus",),
+    "pydantic": ("config",), "pydantic_core": ("config",),
     "tree_sitter": ("config",), "tree_sitter_toml": ("config",), "click": ("cli",), "rich": ("views", "cli"),
     "pandas": ("datasets", "models.catboost"), "pyarrow": ("datasets",),
 }
