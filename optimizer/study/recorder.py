@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -86,7 +86,7 @@ class Recorder:
         """Start the process for a run's folder; only from the main thread."""
         self._folder = folder
         self.connection, theirs = Pipe(duplex=True)
-        with (folder / "logs" / "recorder.log").open("ab") as log:
+        with _log(folder / "logs" / "recorder.log") as log:
             self._process = subprocess.Popen(
                 # By way of `child`, which binds it to our life before anything that takes long is loaded.
                 [sys.executable, "-P", "-m", "optimizer.child", str(os.getpid()), "", "optimizer.study.recorder",
@@ -166,6 +166,14 @@ class Recorder:
         with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel: it can do no harm there
             self._process.wait(timeout=5.0)
         self.connection.close()
+
+
+def _log(path: Path) -> BinaryIO:
+    """The recorder's log; where it cannot be opened nobody hears what a library prints, and the run goes on."""
+    try:
+        return path.open("ab")
+    except OSError:
+        return open(os.devnull, "ab")
 
 
 def reconcile(

@@ -275,9 +275,9 @@ PATHS = (
     _made("a device", _device, "broken.toml", "not a file", "expected"),
     _made("a link to itself", _loop, "broken.toml", "link", "replace"),
     _made("a link to nowhere", _dangling, "broken.toml", "no such file"),
-    _made("a run's folder that is a file", _run_folder_is_a_file, "studies/broken", "another place"),
+    _made("a run's folder that is a file", _run_folder_is_a_file, "studies/broken", "in the way", "rename it"),
     _made("a run's folder that is a link to nowhere", _run_folder_is_a_dangling_link, "studies/broken",
-          "another place"),
+          "in the way", "rename it"),
 )
 
 CASES = (*SYNTAX, *SIZE, *WRONG_VALUES, *PATHS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -130,6 +131,7 @@ def test_the_journal_alone_rebuilds_the_database(folder: Path) -> None:
     replies(first)
     first.finish(60.0)
     (folder / "optuna.db").unlink()
+    shutil.rmtree(folder / "backups")
 
     second = Recorder(folder)
 

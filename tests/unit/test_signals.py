@@ -13,10 +13,12 @@ from optimizer.scheduler.signals import Signals
 
 @pytest.fixture
 def signals() -> Iterator[Signals]:
-    """Signals of this process, put back afterwards."""
+    """Signals of this process, put back afterwards; under nohup a hang-up would be ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signals = Signals()
     yield signals
     signals.close()
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
