@@ -58,7 +58,7 @@ def read_from(path: Path, offset: int) -> Iterator[tuple[Record, int]]:
     """Records from a byte offset on, each with the offset behind it, so that a reader can follow the file."""
     try:
         stream = path.open("rb")
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return
     with stream:
         stream.seek(offset)

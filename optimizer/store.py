@@ -146,7 +146,7 @@ class Store:
                 np.savez(file, oof=oof, test=test)
 
         path = self._predictions(trial, attempt)
-        _write_whole(path, write)
+        _write_whole(path, self._root, write)
         with _faults(f"predictions of {trial}"), path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
 
@@ -176,10 +176,10 @@ class Store:
         beside = folder.with_name(f".{folder.name}-{info.attempt}")
         with _faults(f"models of {trial}"):
             shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir(parents=True)
+            _make(beside, self._root)
             try:
                 for step, model in enumerate(models):
-                    model.save(beside / f"fold-{step}{info.suffix}")
+                    _save(model, beside / f"fold-{step}{info.suffix}")
                 (beside / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=2))
                 for path in (*beside.iterdir(), beside):
                     _fsync(path)
@@ -320,6 +320,14 @@ def _folder_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
+def _save(model: FittedModel, path: Path) -> None:
+    """Each library has an error of its own for a disk that is full."""
+    try:
+        model.save(path)
+    except Exception as error:
+        raise StorageFault(f"{path}: {error}") from error
+
+
 @contextmanager
 def _faults(about: str) -> Iterator[None]:
     """Turn what the operating system and the readers raise into a `StorageFault` that says what it was about."""
@@ -329,10 +337,16 @@ def _faults(about: str) -> Iterator[None]:
         raise StorageFault(f"{about}: {error}") from error
 
 
-def _write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def _make(folder: Path, root: Path) -> None:
+    """Make a folder with those above it, but not the root: a run that was moved away must not begin once more."""
+    for part in (*reversed(folder.relative_to(root).parents[:-1]), folder.relative_to(root)):
+        (root / part).mkdir(exist_ok=True)
+
+
+def _write_whole(path: Path, root: Path, write: Callable[[BinaryIO], None]) -> None:
     beside = path.with_name(path.name + ".part")
     with _faults(str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent, root)
         try:
             with beside.open("wb") as file:
                 write(file)

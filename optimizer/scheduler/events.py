@@ -108,10 +108,17 @@ class EventLog:
         if self.settled:
             self._look_at_space()
 
+    def met_a_full_disk(self, error: OSError) -> None:
+        """Another file of the run could not be written: where the disk is full, it gets the reserve too."""
+        if error.errno in _FULL and self._gives_reserve():
+            self._flush()
+
     def close(self, patience_s: float) -> str:
         """Write what waits, for so long; returns what is lost by it, or nothing. The reserve is given back."""
         until = time.monotonic() + patience_s
-        self._flush()
+        # What happened to the file in the last second was not looked at yet.
+        with contextlib.suppress(StorageFault):
+            self.retry()
         while self._waiting and time.monotonic() < until:
             time.sleep(0.2)
             self._flush()
@@ -134,14 +141,20 @@ class EventLog:
             try:
                 self._journal.write(line.encoded, durable=line.durable)
             except StorageFault as fault:
-                if _errno(fault) in _FULL and self._ballast is not None and self._ballast.give_back():
-                    self._say(f"{self._journal.path.parent}: the disk is full; results are still written, into the "
-                              "space held in reserve, and nothing new starts until you free some space on that disk")
+                if _errno(fault) in _FULL and self._gives_reserve():
                     continue
                 self._refused(fault)
                 return
             self._waiting.popleft()
             self._heard(line.record)
+
+    def _gives_reserve(self) -> bool:
+        """Give back the space held in reserve and say so; false where there is none left."""
+        if self._ballast is None or not self._ballast.give_back():
+            return False
+        self._say(f"{self._journal.path.parent}: the disk is full; results are still written, into the space held in "
+                  "reserve, and nothing new starts until you free some space on that disk")
+        return True
 
     def _refused(self, fault: StorageFault) -> None:
         self._tried = time.monotonic()

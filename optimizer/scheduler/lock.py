@@ -49,8 +49,9 @@ class RunLock:
 
     def release(self) -> None:
         """Let go of the lock."""
-        with contextlib.suppress(OSError):  # a folder that is gone names nobody either
-            _write(self._folder, b"")
+        if holder(self._folder) == os.getpid():  # what took the place of a folder that is gone is none of ours
+            with contextlib.suppress(OSError):
+                _write(self._folder, b"")
         os.close(self._descriptor)
 
 

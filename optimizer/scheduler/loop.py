@@ -319,6 +319,7 @@ class Scheduler:
             self.write_status("stopping" if self._draining_until is not None else "running")
         except OSError as error:
             # Viewers see an old state; the run itself does not need the file.
+            self._events.met_a_full_disk(error)
             if not self._status_failed:
                 self._events.notice(f"status.json cannot be written: {error}")
             self._status_failed = True
