@@ -179,6 +179,8 @@ def _run_locked(
     study: Study, backend: str, folder: Path, narrate: Callable[[Record], str | None],
     listeners: Sequence[Callable[[Record], None]],
 ) -> Outcome:
+    # The person's clock runs from here: looking at the machine and bringing files together is a part of the run.
+    started, started_boot = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
     _write_first_status(study, folder)
     machine = survey(study, os.environ, folder / "logs" / "preparation.log")
     notices = _mended(folder / "journal.jsonl")
@@ -191,13 +193,12 @@ def _run_locked(
         recorder, said = _reconcile(recorder, journal, past)
         notices += said
         signals = Signals()
-        started = time.time()
         first_started = past.first_started or started
         events = EventLog(journal, folder / "logs" / "run.log", narrate, listeners, Ballast(folder))
         plan = Plan(
             study=study, folder=folder, slots=machine.plan.slots, gpus=machine.gpus, opencl=machine.opencl,
             memory_mb=machine.memory_mb, whole_memory_mb=machine.whole_memory_mb,
-            first_started=first_started, started=started, started_boot=time.clock_gettime(time.CLOCK_BOOTTIME),
+            first_started=first_started, started=started, started_boot=started_boot,
             deadline=study.deadline_at(first_started, started),
             deadline_is_clock_time=not isinstance(study.deadline, float),
         )
