@@ -47,6 +47,9 @@ soak: install  ## an hour of very short trials, and what grows: make soak MINUTE
 deadlines: install  ## runs with random deadlines, and how late they end: make deadlines RUNS=50
 	$(BIN)/python -m benchmarks.deadlines --runs $(RUNS)
 
+fail-nth: install  ## fail each operation of a run, one after the other, in four ways: about an hour
+	FAIL_NTH_STRIDE=1 $(BIN)/python -m pytest -s tests/acceptance/test_fail_nth.py
+
 gpu-check: install  ## every check that needs an NVIDIA card; writes docs/gpu.md
 	$(BIN)/python tools/gpu_check.py docs/gpu.md
 
@@ -66,4 +69,4 @@ clean:  ## remove .venv, caches and demo data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 	rm -rf datasets/breast_cancer datasets/wine datasets/diabetes
 
-.PHONY: help install demo test test-fast check run watch gpu-check fuzz screenshots docs chaos soak deadlines clean
+.PHONY: help install demo test test-fast check run watch fail-nth gpu-check fuzz screenshots docs chaos soak deadlines clean

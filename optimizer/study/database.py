@@ -28,6 +28,15 @@ _STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlc
 _MAGIC = b"SQLite format 3\x00"
 #: Seconds that a writer waits for a reader who holds the file.
 _BUSY_TIMEOUT_S = 10
+#: What a person can do, by SQLite's code.
+_ADVICE = {
+    sqlite3.SQLITE_BUSY: "another program has it open for writing: close that program",
+    sqlite3.SQLITE_LOCKED: "another program has it open for writing: close that program",
+    sqlite3.SQLITE_IOERR: "look at that disk: dmesg tells more",
+    sqlite3.SQLITE_FULL: "free some space on that disk",
+    sqlite3.SQLITE_READONLY: "make it writable",
+}
+_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL})
 #: Attribute of an Optuna study that carries our search space.
 _SPACE_ATTRIBUTE = "space"
 
@@ -39,6 +48,10 @@ class StudyKey(msgspec.Struct, frozen=True, kw_only=True):
     family: str
     direction: Literal["maximize", "minimize"]
     space: SearchSpace
+
+
+class PassingFault(StorageFault):
+    """The file cannot be used just now, and may well be in a moment."""
 
 
 class DamagedDatabase(StorageFault):
@@ -86,9 +99,8 @@ def _fault(path: Path, error: BaseException) -> StorageFault:
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such table" in text:
         return DamagedDatabase(path, text)
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StorageFault(f"{path}: {text}: another program has it open for writing; close that program")
-    return StorageFault(f"{path}: {text}")
+    advice = _ADVICE.get(code, "see that it and its folder can be written to")
+    return PassingFault(f"{path}: {text}; {advice}") if code in _PASSING else StorageFault(f"{path}: {text}; {advice}")
 
 
 class Database:

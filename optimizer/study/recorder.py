@@ -25,14 +25,14 @@ from optimizer import journal
 from optimizer.errors import StorageFault
 from optimizer.records import TrialRecord, split_trial_id
 from optimizer.search_space import SearchSpace
-from optimizer.study.database import DamagedDatabase, Database, StudyKey
+from optimizer.study.database import DamagedDatabase, Database, PassingFault, StudyKey
 from optimizer.study.repair import back_up, open_or_repair, set_aside
 
 #: Trials that are on their way to the process at once; the others wait here, so that sending never waits.
 _AT_ONCE = 16
 #: Seconds between two tries to write to a database that cannot be written.
 _RETRY_S = 2.0
-#: Seconds that a start waits for a database which another program holds.
+#: Seconds that a start waits for a database which another program holds, or whose disk is in trouble.
 _PATIENCE_S = 60.0
 #: Seconds between two backups, as long as there is something new.
 _BACKUP_EVERY_S = 600.0
@@ -293,8 +293,7 @@ def _first_steps(folder: Path, reply: Callable[[Reply], None]) -> tuple[Database
             fault: StorageFault = damage
         except StorageFault as error:
             fault = error
-        passes = isinstance(fault, DamagedDatabase) or "locked" in str(fault)
-        if not passes or time.monotonic() >= until:
+        if not isinstance(fault, DamagedDatabase | PassingFault) or time.monotonic() >= until:
             reply(RecorderTrouble(reason=str(fault), fatal=True))
             return None
         reply(RecorderTrouble(reason=str(fault)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optimizer import journal
-from optimizer.errors import StorageFault
+from optimizer.errors import RunFolderError, StorageFault
 from optimizer.journal import Journal, decode_line, encode_line
 
 values = st.recursive(
@@ -149,7 +150,7 @@ def test_a_real_limit_on_the_file_is_a_storage_fault_too(tmp_path: Path) -> None
     script = f"""
 import resource, signal
 from pathlib import Path
-from optimizer.errors import StorageFault
+from optimizer.errors import RunFolderError, StorageFault
 from optimizer.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, {resource.RLIM_INFINITY}))
@@ -179,3 +180,110 @@ def test_a_durable_event_is_on_the_disk_when_append_returns(path: Path, monkeypa
 
     assert synced == [path.stat().st_size]
     one.close()
+
+
+# A disk in trouble.
+
+
+def test_after_an_fsync_that_failed_everything_since_the_last_is_written_once_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel may have thrown away what it could not write, and says nothing of it the next time."""
+    one = Journal(path, lambda: 3.0)
+    one.append("noted", number=3)
+    whole = path.read_bytes()
+
+    def broken(descriptor: int) -> None:
+        os.ftruncate(descriptor, len(whole) - 30)  # what has not reached the disk is gone
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    line = encode_line(one.record("noted", number=4))
+    with pytest.raises(StorageFault, match="Input/output error"):
+        one.write(line, durable=True)
+    monkeypatch.undo()
+    one.write(line, durable=True)
+    one.close()
+
+    assert numbers(path) == [0, 1, 2, 3, 4]
+
+
+def test_a_torn_end_that_could_not_be_cut_is_cut_by_the_next_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Journal(path, lambda: 3.0)
+    FullDisk(monkeypatch, room=30)
+
+    def broken(descriptor: int, size: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "ftruncate", broken)
+    with pytest.raises(StorageFault):
+        one.append("noted", number=3)
+    monkeypatch.undo()
+    one.append("noted", number=4)
+    one.close()
+
+    assert numbers(path) == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize("what", ["deleted", "a directory", "another file", "a link"])
+def test_a_journal_that_was_taken_away_is_put_back_with_all_it_held(path: Path, what: str) -> None:
+    one = Journal(path, lambda: 3.0)
+    one.append("noted", number=3)
+    assert one.keep_in_place() == ""
+    path.unlink()
+    if what == "a directory":
+        path.mkdir()
+    elif what == "another file":
+        path.write_text("somebody's notes")
+    elif what == "a link":
+        path.symlink_to(path.with_name("elsewhere"))
+
+    said = one.keep_in_place()
+    one.append("noted", number=4)
+    one.close()
+
+    assert numbers(path) == [0, 1, 2, 3, 4]
+    found = list(path.parent.glob("journal.jsonl.found-*"))
+    assert len(found) == (what != "deleted")
+    assert ("was deleted" if what == "deleted" else found[0].name) in said
+
+
+def test_a_folder_that_was_moved_or_made_anew_is_not_the_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    one = Journal(folder / "journal.jsonl", lambda: 3.0)
+    assert one.is_in_its_folder()
+
+    folder.rename(tmp_path / "elsewhere")
+    assert not one.is_in_its_folder()
+    folder.mkdir()
+    assert not one.is_in_its_folder()
+    one.close()
+
+
+def test_altered_lines_are_taken_out_once_and_the_file_as_it_was_is_kept(path: Path) -> None:
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    before = first + b"\0" * 20 + b"\n" + second.replace(b"1", b"7") + third + third[:10]
+    path.write_bytes(before)
+
+    damaged, aside = journal.set_damage_aside(path, 0.0)
+
+    assert (damaged, aside) == (2, "journal.jsonl.damaged-19700101-000000")
+    assert path.with_name(aside).read_bytes() == before
+    assert path.read_bytes() == first + third
+    assert journal.set_damage_aside(path, 0.0) == (0, "")
+
+
+def test_a_torn_end_alone_is_no_damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b'{"crc":"half')
+
+    assert journal.set_damage_aside(path, 0.0) == (0, "")
+    assert journal.set_damage_aside(path.with_name("none"), 0.0) == (0, "")
+
+
+def test_a_directory_in_the_journals_place_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").mkdir()
+
+    assert not list(journal.read(tmp_path / "journal.jsonl"))
+    with pytest.raises(RunFolderError, match="is a directory, and should be the run's journal; move it away"):
+        Journal(tmp_path / "journal.jsonl", lambda: 0.0)
