@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+
+import pytest
 
 from optimizer.status import MachineStatus, Status, read_status, write_status
 
@@ -29,3 +32,26 @@ def test_no_file_or_an_unreadable_one_is_no_status(tmp_path: Path) -> None:
     assert read_status(tmp_path / "status.json") is None
     (tmp_path / "status.json").write_text('{"run": ')
     assert read_status(tmp_path / "status.json") is None
+
+
+def test_a_directory_in_its_place_is_moved_aside(tmp_path: Path) -> None:
+    (tmp_path / "status.json").mkdir()
+
+    write_status(tmp_path / "status.json", STATUS)
+
+    assert read_status(tmp_path / "status.json") == STATUS
+    assert len(list(tmp_path.glob("status.json.found-*"))) == 1
+
+
+def test_of_one_that_cannot_be_written_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_status(tmp_path / "status.json", STATUS)
+
+    def broken(path: Path, target: Path) -> Path:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "replace", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_status(tmp_path / "status.json", STATUS)
+
+    assert [p.name for p in tmp_path.iterdir()] == ["status.json"]
+    assert read_status(tmp_path / "status.json") == STATUS
