@@ -36,6 +36,8 @@ _ADVICE = {
     sqlite3.SQLITE_FULL: "free some space on that disk",
     sqlite3.SQLITE_READONLY: "make it writable",
 }
+#: Codes that mean damage.
+DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL})
 #: Attribute of an Optuna study that carries our search space.
 _SPACE_ATTRIBUTE = "space"
@@ -97,7 +99,7 @@ def _fault(path: Path, error: BaseException) -> StorageFault:
         cause = getattr(cause, "orig", None) or cause.__cause__
     text = str(cause or error.__cause__ or error)
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such table" in text:
+    if code in DAMAGE or "no such table" in text:
         return DamagedDatabase(path, text)
     advice = _ADVICE.get(code, "see that it and its folder can be written to")
     return PassingFault(f"{path}: {text}; {advice}") if code in _PASSING else StorageFault(f"{path}: {text}; {advice}")

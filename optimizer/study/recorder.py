@@ -25,7 +25,7 @@ from optimizer import journal
 from optimizer.errors import StorageFault
 from optimizer.records import TrialRecord, split_trial_id
 from optimizer.search_space import SearchSpace
-from optimizer.study.database import DamagedDatabase, Database, PassingFault, StudyKey
+from optimizer.study.database import DamagedDatabase, Database, PassingFault, StudyKey, check_file
 from optimizer.study.repair import back_up, open_or_repair, set_aside
 
 #: Trials that are on their way to the process at once; the others wait here, so that sending never waits.
@@ -232,8 +232,8 @@ def serve(folder: Path, connection: Connection) -> None:
     def reply(message: Reply) -> None:
         connection.send_bytes(msgspec.json.encode(message))
 
-    def trouble(fault: StorageFault, *, fatal: bool) -> None:
-        reply(RecorderTrouble(reason=str(fault), fatal=fatal))
+    def trouble(fault: StorageFault) -> None:
+        reply(RecorderTrouble(reason=str(fault)))
 
     opened = _first_steps(folder, reply)
     if opened is None:
@@ -243,7 +243,8 @@ def serve(folder: Path, connection: Connection) -> None:
     try:
         while True:
             if not connection.poll(backups.wait_s()):
-                backups.make()
+                if not _backed_up(backups, trouble):
+                    return
                 continue
             try:
                 message = msgspec.json.decode(connection.recv_bytes(), type=AddTrial)
@@ -255,26 +256,43 @@ def serve(folder: Path, connection: Connection) -> None:
                     break
                 except DamagedDatabase as damage:
                     # The next start of the recorder, which follows at once, makes it anew.
-                    trouble(damage, fatal=False)
+                    trouble(damage)
                     _make_room(folder / "optuna.db", damage)
                     return
                 except StorageFault as fault:
-                    trouble(fault, fatal=False)
+                    trouble(fault)
                     time.sleep(_RETRY_S)
                 except ValueError as error:
                     # Optuna will never take this one; the others must not wait behind it.
                     reply(RecorderTrouble(reason=f"{message.record.trial} is left out of optuna.db: {error}"))
                     break
             reply(Added(trial=message.record.trial))
-            if backups.wait_s() == 0:
-                backups.make()
+            if backups.wait_s() == 0 and not _backed_up(backups, trouble):
+                return
         if unplaced:
             # Their search spaces were described again in the meantime.
             reconcile(database, folder / "journal.jsonl")
     finally:
         database.close()
     backups.say = lambda text: None  # nobody hears any more
-    backups.make()
+    try:
+        # SQLite, which has its pages in memory, may have written on without a look at what became of the others.
+        check_file(folder / "optuna.db")
+        backups.make()
+    except DamagedDatabase:
+        opened_anew = open_or_repair(folder)
+        reconcile(opened_anew.database, folder / "journal.jsonl", opened_anew.salvaged)
+        opened_anew.database.close()
+
+
+def _backed_up(backups: _Backups, trouble: Callable[[StorageFault], None]) -> bool:
+    """Make a backup; false, and said, where that shows the database to be damaged: the next start makes it anew."""
+    try:
+        backups.make()
+    except DamagedDatabase as damage:
+        trouble(damage)
+        return False
+    return True
 
 
 def _first_steps(folder: Path, reply: Callable[[Reply], None]) -> tuple[Database, int, int] | None:
@@ -326,12 +344,18 @@ class _Backups:
         return max(0.0, self._due - time.monotonic()) if self.something_new else None
 
     def make(self) -> None:
-        """Make one, if there is anything new; a failure is said once, and the earlier ones stay."""
+        """Make one, if there is anything new; a failure is said once, and the earlier ones stay.
+
+        Raises:
+            DamagedDatabase: the database is damaged.
+        """
         if not self.something_new:
             return
         self._due = time.monotonic() + _BACKUP_EVERY_S
         try:
             back_up(self._folder)
+        except DamagedDatabase:
+            raise
         except StorageFault as fault:
             if not self._failed:
                 self.say(f"no backup of optuna.db could be made: {fault}; the journal has everything")

@@ -21,7 +21,7 @@ from optimizer.errors import StorageFault
 from optimizer.journal import free_name, stamp, sync_folder
 from optimizer.records import TrialRecord
 from optimizer.search_space import SearchSpace
-from optimizer.study.database import DamagedDatabase, Database, StudyKey, check_file
+from optimizer.study.database import DAMAGE, DamagedDatabase, Database, StudyKey, check_file
 
 #: What SQLite keeps beside a database; apart from it a half-written transaction could not be told any more.
 _BESIDE = ("-journal", "-wal", "-shm")
@@ -82,6 +82,7 @@ def back_up(folder: Path) -> str:
     """Copy the database as it is at one moment to ``backups/``, and keep the latest few; returns the copy's name.
 
     Raises:
+        DamagedDatabase: what was copied is damaged, and so is the database; the earlier copies are still there.
         StorageFault: the copy could not be made; the earlier ones are still there.
     """
     backups = folder / "backups"
@@ -93,14 +94,17 @@ def back_up(folder: Path) -> str:
         with contextlib.closing(sqlite3.connect(f"{(folder / 'optuna.db').resolve().as_uri()}?mode=rw", uri=True)) \
                 as source, contextlib.closing(sqlite3.connect(beside)) as copy:
             source.backup(copy)
+        check_file(beside)
         _sync(beside)
         beside.rename(final)
         sync_folder(backups)
         for old in _newest_first(backups)[_KEPT:]:
             old.unlink(missing_ok=True)
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, DamagedDatabase) as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+        if isinstance(error, DamagedDatabase) or getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE:
+            raise DamagedDatabase(folder / "optuna.db", getattr(error, "found", str(error))) from error
         raise StorageFault(f"{final}: {error}") from error
     return final.name
 

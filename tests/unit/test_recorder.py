@@ -374,3 +374,17 @@ def test_the_latest_two_backups_are_kept_and_each_is_a_database(folder: Path) ->
     assert len(backups) == 2
     study = optuna.load_study(study_name="cars/tree", storage=f"sqlite:///{backups[-1]}")
     assert len(study.trials) == 4
+
+
+def test_damage_that_sqlite_does_not_notice_is_found_at_the_end(folder: Path) -> None:
+    told(folder, some_records(*range(30)))
+    recorder = Recorder(folder)
+    replies(recorder)
+    with (folder / "optuna.db").open("r+b") as stream:
+        stream.seek(16384)
+        stream.write(b"garbage " * 8192)
+
+    assert recorder.finish(60.0)
+
+    assert len(trials_in(folder)) == 30
+    assert names(folder, "optuna.db.corrupt-*")
