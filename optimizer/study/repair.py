@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -17,14 +18,16 @@ from typing import Any
 
 import msgspec
 
+from optimizer.durable import sync
 from optimizer.errors import StorageFault
-from optimizer.journal import free_name, stamp, sync_folder
+from optimizer.journal import free_name, stamp
 from optimizer.records import TrialRecord
 from optimizer.search_space import SearchSpace
 from optimizer.study.database import DAMAGE, DamagedDatabase, Database, StudyKey, check_file
 
 #: What SQLite keeps beside a database; apart from it a half-written transaction could not be told any more.
 _BESIDE = ("-journal", "-wal", "-shm")
+_BACKUP = re.compile(r"optuna-\d{8}-\d{6}\.db(\.\d+)?")
 #: Backups that are kept.
 _KEPT = 2
 
@@ -95,9 +98,9 @@ def back_up(folder: Path) -> str:
                 as source, contextlib.closing(sqlite3.connect(beside)) as copy:
             source.backup(copy)
         check_file(beside)
-        _sync(beside)
+        sync(beside)
         beside.rename(final)
-        sync_folder(backups)
+        sync(backups)
         for old in _newest_first(backups)[_KEPT:]:
             old.unlink(missing_ok=True)
     except (sqlite3.Error, OSError, DamagedDatabase) as error:
@@ -116,7 +119,7 @@ def restore_backup(folder: Path) -> str:
         try:
             check_file(backup)
             shutil.copyfile(backup, beside)
-            _sync(beside)
+            sync(beside)
             beside.rename(folder / "optuna.db")
         except (StorageFault, OSError):
             beside.unlink(missing_ok=True)
@@ -174,12 +177,5 @@ def _rows(connection: sqlite3.Connection, table: str, key: str, most: int, query
 
 
 def _newest_first(backups: Path) -> list[Path]:
-    return sorted(backups.glob("optuna-*.db"), key=lambda p: p.name, reverse=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # Of two of one second the later one has a number behind its name.
+    return sorted((p for p in backups.glob("optuna-*.db*") if _BACKUP.fullmatch(p.name)), reverse=True)
