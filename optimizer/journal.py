@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from optimizer.durable import sync
 from optimizer.errors import RunFolderError, StorageFault
 
 Record = dict[str, Any]
@@ -248,7 +249,7 @@ class Journal:
         self._unsynced.clear()
         with contextlib.suppress(OSError):
             os.close(old)
-        sync_folder(self.path.parent)
+        sync(self.path.parent)
 
     def _cut_torn_end(self) -> int:
         """Cut off what is behind the last whole line; returns the size that is left."""
@@ -294,7 +295,7 @@ def set_damage_aside(path: Path, now: float) -> tuple[int, str]:
                 left.unlink(missing_ok=True)
         raise StorageFault(f"{path}: {error.strerror or error}") from error
     with contextlib.suppress(OSError):  # a power cut may then bring the old file back: it is set aside once more
-        sync_folder(path.parent)
+        sync(path.parent)
     return damaged, aside.name
 
 
@@ -315,12 +316,3 @@ def free_name(path: Path) -> Path:
         candidate = path.with_name(f"{path.name}.{number}")
         number += 1
     return candidate
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import msgspec
 
+from optimizer.durable import sync
 from optimizer.errors import StorageFault
 from optimizer.records import TrialRecord, split_trial_id, trial_id
 
@@ -182,14 +183,14 @@ class Store:
                     _save(model, beside / f"fold-{step}{info.suffix}")
                 (beside / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=2))
                 for path in (*beside.iterdir(), beside):
-                    _fsync(path)
+                    sync(path)
             except BaseException:
                 shutil.rmtree(beside, ignore_errors=True)
                 raise
             if folder.exists():
                 shutil.rmtree(folder)
             beside.rename(folder)
-            _fsync(folder.parent)
+            sync(folder.parent)
 
     def model_info(self, trial: str) -> ModelInfo:
         """The ``model.json`` of a trial whose models are kept."""
@@ -357,12 +358,4 @@ def _write_whole(path: Path, root: Path, write: Callable[[BinaryIO], None]) -> N
             # The disk may be full, and half a file is of no use to anyone.
             beside.unlink(missing_ok=True)
             raise
-        _fsync(path.parent)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path.parent)

@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "optimizer"
 LAYERS: tuple[dict[str, set[str]], ...] = (
     {
         "errors": set(), "process": set(), "status": set(), "guard": set(), "ending": set(),
-        "messages": {"errors"}, "records": {"errors"}, "journal": {"errors"}, "gpus": {"errors"},
-        "resources": {"errors", "gpus"}, "child": {"process"}, "groups": {"guard", "process"},
+        "messages": {"errors"}, "records": {"errors"}, "journal": {"durable", "errors"}, "gpus": {"errors"},
+        "durable": set(), "resources": {"errors", "gpus"}, "child": {"process"}, "groups": {"guard", "process"},
     },
     {
         "metrics": set(), "search_space": set(), "models": {"search_space"},

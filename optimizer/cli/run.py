@@ -56,7 +56,8 @@ def run(study: str, *, time_: str | None, trials: int | None, deadline: str | No
 
     path = _study_path(study, {"target": target, "metric": metric},
                        None if time_ is None or time_.startswith("+") else time_)
-    overrides = Overrides(time=time_, time_before=_time_before(path.with_suffix("")), trials=trials,
+    adds = time_ is not None and time_.startswith("+")
+    overrides = Overrides(time=time_, time_before=_time_before(path.with_suffix("")) if adds else 0.0, trials=trials,
                           deadline=deadline, seed=seed,
                           families=tuple(f.strip() for f in families.split(",")) if families else None)
     outcome = _carry_out(path, overrides, fresh=fresh, plain=plain, debug=debug)

@@ -66,28 +66,13 @@ Cores = Annotated[
         "examples": [6, "50%"],
     }),
 ]
+_SIZE_OR_PERCENT = {"anyOf": [
+    {"type": "string", "pattern": values.SIZE_PATTERN},
+    {"type": "string", "pattern": values.PERCENT_PATTERN},
+]}
 Memory = Annotated[
-    str,
-    PlainValidator(values.memory),
-    WithJsonSchema({
-        "anyOf": [
-            {"type": "string", "pattern": values.SIZE_PATTERN},
-            {"type": "string", "pattern": values.PERCENT_PATTERN},
-        ],
-        "examples": ["12GB", "50%"],
-    }),
-]
-Disk = Annotated[
-    str,
-    PlainValidator(values.disk),
-    WithJsonSchema({
-        "anyOf": [
-            {"type": "string", "pattern": values.SIZE_PATTERN},
-            {"type": "string", "pattern": values.PERCENT_PATTERN},
-        ],
-        "examples": ["20GB", "50%"],
-    }),
-]
+    str, PlainValidator(values.memory), WithJsonSchema({**_SIZE_OR_PERCENT, "examples": ["12GB", "50%"]})]
+Disk = Annotated[str, PlainValidator(values.disk), WithJsonSchema({**_SIZE_OR_PERCENT, "examples": ["20GB", "50%"]})]
 Number = Annotated[int | float, PlainValidator(values.number), WithJsonSchema({"type": "number"})]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from optimizer.datasets.table import TableMeta, read_meta
+from optimizer.durable import sync
 
 _PARTIAL = ".partial-"
 
@@ -42,10 +42,10 @@ def write_folder(data_root: Path, fingerprint: str, fill: Callable[[Path], Table
             meta = fill(partial)
             (partial / "meta.json").write_bytes(msgspec.json.encode(meta))
             for file in partial.iterdir():
-                _sync(file)
-            _sync(partial)
+                sync(file)
+            sync(partial)
             partial.rename(final)
-            _sync(data_root)
+            sync(data_root)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return meta
@@ -56,11 +56,3 @@ def _locked(data_root: Path) -> Iterator[None]:
     with (data_root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

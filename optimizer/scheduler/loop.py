@@ -11,7 +11,6 @@ Everything that decides takes values and returns values; this file carries the d
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -38,6 +37,7 @@ from optimizer.messages import (
 )
 from optimizer.resources import Slot, available_memory_mb
 from optimizer.scheduler import board
+from optimizer.scheduler.ballast import free_bytes
 from optimizer.scheduler.book import Book, Told
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.feeder import Feeder
@@ -328,12 +328,9 @@ class Scheduler:
         """Why results could not be stored now; empty where they can."""
         if self._events.trouble:
             return self._events.trouble
-        try:
-            free = shutil.disk_usage(self._plan.folder).free
-        except OSError as error:
-            return f"the run's folder cannot be looked at: {error}"
+        free = free_bytes(self._plan.folder)
         needed = max(LEAST_FREE_BYTES, self._book.trial_bytes * 2 * len(self._slots))
-        if free < needed:
+        if free is not None and free < needed:
             return (f"the disk of {self._plan.folder} has {free / 1e6:.0f} MB left, and {needed / 1e6:.0f} MB are "
                     "wanted; it goes on when there is room")
         return ""

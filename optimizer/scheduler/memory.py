@@ -35,15 +35,13 @@ class Holding:
 class TooMuch:
     """A job to be ended, and why."""
 
-    slot: str
-    held_mb: float
+    job: Holding
     reason: str
 
 
 def reservation(*, peak_mb: float, share_mb: float, limit_mb: float) -> float:
     """What a job reserves, by the largest that its family has held on this dataset (0 while unknown)."""
-    wanted = peak_mb * MARGIN if peak_mb else share_mb
-    return min(limit_mb, max(wanted, share_mb))
+    return min(limit_mb, max(peak_mb * MARGIN, share_mb))
 
 
 def fits(wanted_mb: float, reserved_mb: Iterable[float], limit_mb: float) -> bool:
@@ -56,13 +54,13 @@ def fits(wanted_mb: float, reserved_mb: Iterable[float], limit_mb: float) -> boo
 def too_much(holdings: Iterable[Holding], limit_mb: float) -> list[TooMuch]:
     """Jobs that hold more than they may: each over its own cap, or the greediest where the whole run is over."""
     jobs = list(holdings)
-    over = [TooMuch(slot=job.slot, held_mb=job.held_mb, reason=(
+    over = [TooMuch(job=job, reason=(
         f"out of memory: held {job.held_mb:.0f} MiB of the {job.cap_mb:.0f} MiB that it may"))
         for job in jobs if job.held_mb > job.cap_mb]
     held = sum(job.held_mb for job in jobs)
     if not over and held > limit_mb:
         greediest = max(jobs, key=lambda job: job.held_mb - job.reserved_mb)
-        over = [TooMuch(slot=greediest.slot, held_mb=greediest.held_mb, reason=(
+        over = [TooMuch(job=greediest, reason=(
             f"out of memory: the run held {held:.0f} MiB of its {limit_mb:.0f} MiB, and this job "
             f"{greediest.held_mb:.0f} MiB with {greediest.reserved_mb:.0f} MiB reserved"))]
     return over

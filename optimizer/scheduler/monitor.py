@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -119,8 +118,3 @@ def _memory(tree: tuple[int, ...]) -> tuple[int, int]:
     """Resident bytes of some processes, and how many of them are shared pages."""
     sizes = [resident_and_shared(pid) for pid in tree]
     return sum(resident for resident, _ in sizes), sum(shared for _, shared in sizes)
-
-
-def over_cap(loads: Mapping[str, ProcessLoad], caps: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Slots whose worker holds more memory than the slot may, with the MiB that it holds."""
-    return [(slot, load.private_mb) for slot, load in loads.items() if load.private_mb > caps[slot]]

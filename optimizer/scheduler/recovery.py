@@ -89,12 +89,12 @@ class Recovery:
             lease.peak_mb = max(lease.peak_mb, held[name])
             holdings.append(Holding(slot=name, held_mb=held[name], reserved_mb=lease.reserved_mb,
                                     cap_mb=self._cap_mb(name, lease)))
-        for job in too_much(holdings, self.memory_mb):
-            chance = second_chance(held_mb=job.held_mb, cap_mb=next(h.cap_mb for h in holdings if h.slot == job.slot),
-                                   limit_mb=self.memory_mb)
+        for over in too_much(holdings, self.memory_mb):
+            job = over.job
+            chance = second_chance(held_mb=job.held_mb, cap_mb=job.cap_mb, limit_mb=self.memory_mb)
             self._endings[job.slot] = _Ending(kind="out_of_memory", retry=chance is not None, held_mb=job.held_mb,
                                               needs_mb=chance or 0.0)
-            self.backend.kill(job.slot, job.reason)
+            self.backend.kill(job.slot, over.reason)
             held.pop(job.slot)
         slot = to_give_back(available_mb, whole_mb, held)
         if slot is not None:

@@ -193,15 +193,8 @@ def _run_locked(
         recorder, said = _reconcile(recorder, journal, past)
         notices += said
         signals = Signals()
-        first_started = past.first_started or started
         events = EventLog(journal, folder / "logs" / "run.log", narrate, listeners, Ballast(folder))
-        plan = Plan(
-            study=study, folder=folder, slots=machine.plan.slots, gpus=machine.gpus, opencl=machine.opencl,
-            memory_mb=machine.memory_mb, whole_memory_mb=machine.whole_memory_mb,
-            first_started=first_started, started=started, started_boot=started_boot,
-            deadline=study.deadline_at(first_started, started),
-            deadline_is_clock_time=not isinstance(study.deadline, float),
-        )
+        plan = _plan(study, machine, past.first_started or started, started, started_boot)
         book = Book(
             study, kinds=machine.kinds, slots=len(plan.slots), events=events, store=Store(folder), past=past,
             gpu_required=frozenset(n for n, d in machine.devices.items() if d == "gpu"),
@@ -227,13 +220,7 @@ def _run_locked(
             scheduler.write_status(state)
         # From here on a signal ends us as it ends any program: whatever is not in optuna.db yet is in the journal.
         signals.close()
-        hurried = reason in (AT_ONCE, DEADLINE)
-        written = recorder.finish(_HURRIED_FLUSH_S if hurried else _FLUSH_S)
-        if not written and not hurried:
-            # Gone or damaged at the very end: a fresh one repairs that, as it would at the next start.
-            recorder = recorder.restarted()
-            written = recorder.finish(_FLUSH_S)
-        if not written:
+        if not _everything_recorded(recorder, hurried=reason in (AT_ONCE, DEADLINE)):
             events.notice("optuna.db lacks the latest trials; the next start adds them from the journal")
         lost = events.close(_PATIENCE_S)
         if lost:
@@ -250,6 +237,24 @@ def _run_locked(
         journal.close()
         if signals is not None:
             signals.close()
+
+
+def _plan(study: Study, machine: Machine, first_started: float, started: float, started_boot: float) -> Plan:
+    return Plan(
+        study=study, folder=study.folder, slots=machine.plan.slots, gpus=machine.gpus, opencl=machine.opencl,
+        memory_mb=machine.memory_mb, whole_memory_mb=machine.whole_memory_mb,
+        first_started=first_started, started=started, started_boot=started_boot,
+        deadline=study.deadline_at(first_started, started),
+        deadline_is_clock_time=not isinstance(study.deadline, float),
+    )
+
+
+def _everything_recorded(recorder: Recorder, *, hurried: bool) -> bool:
+    """End the recorder when it has written what was told; whether it has."""
+    if recorder.finish(_HURRIED_FLUSH_S if hurried else _FLUSH_S):
+        return True
+    # Gone or damaged at the very end: a fresh one repairs that, as it would at the next start.
+    return not hurried and recorder.restarted().finish(_FLUSH_S)
 
 
 def _write_first_status(study: Study, folder: Path) -> None:

@@ -148,9 +148,7 @@ class Recorder:
         try:
             self._process.wait(timeout=min(10.0, timeout_s))
         except subprocess.TimeoutExpired:
-            self._process.send_signal(signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=5.0)
+            self.kill()
         return not self._pending
 
     def restarted(self) -> Recorder:

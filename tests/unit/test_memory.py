@@ -35,14 +35,14 @@ def test_a_job_that_is_alone_always_fits() -> None:
 def test_a_job_over_its_cap_is_ended_alone() -> None:
     over = too_much([a_holding("cpu0", 900.0), a_holding("cpu1", 1100.0)], 4000.0)
 
-    assert [job.slot for job in over] == ["cpu1"]
+    assert [one.job.slot for one in over] == ["cpu1"]
     assert "held 1100 MiB of the 1000 MiB" in over[0].reason
 
 
 def test_where_only_the_sum_is_too_much_the_greediest_goes() -> None:
     jobs = [a_holding("cpu0", 900.0, reserved=100.0, cap=1000.0), a_holding("cpu1", 950.0, reserved=800.0)]
 
-    assert [job.slot for job in too_much(jobs, 1800.0)] == ["cpu0"]
+    assert [one.job.slot for one in too_much(jobs, 1800.0)] == ["cpu0"]
     assert too_much(jobs, 1900.0) == []
 
 

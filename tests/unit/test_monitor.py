@@ -14,7 +14,7 @@ from stubs.waiting import until
 
 from optimizer.child import Child
 from optimizer.gpus import GpuLoad
-from optimizer.scheduler.monitor import Monitor, ProcessLoad, over_cap
+from optimizer.scheduler.monitor import Monitor, ProcessLoad
 
 STUBS = Path(__file__).resolve().parent.parent / "stubs"
 
@@ -114,13 +114,6 @@ def test_the_machine_tells_its_cores_and_memory() -> None:
     assert machine.cores >= 1
     assert 0 < machine.memory_used_mb < machine.memory_mb
     assert machine.gpus == 2
-
-
-def test_a_worker_is_over_its_cap_by_what_it_alone_holds() -> None:
-    """Pages of the mapped table are shared by all workers, and count for none."""
-    loads = {"cpu0": ProcessLoad(rss_mb=900.0, private_mb=90.0), "cpu1": ProcessLoad(rss_mb=200.0, private_mb=150.0)}
-
-    assert over_cap(loads, {"cpu0": 100.0, "cpu1": 100.0}) == [("cpu1", 150.0)]
 
 
 def test_without_a_watcher_no_card_has_figures() -> None:
