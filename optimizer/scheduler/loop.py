@@ -223,6 +223,9 @@ class Scheduler:
                 if not self._book.wants_gpus and any(slot.gpu for slot in self._slots.values()):
                     self._give_up_gpus()
         elif isinstance(message, JobFailed):
+            if message.kind == "storage":
+                # Before it is counted against its trial: where the folder itself is gone, the run is over.
+                self._events.retry()
             self._recovery.job_failed(slot, message, now)
             if message.kind == "storage":
                 self._hold_back(self._storage_trouble())

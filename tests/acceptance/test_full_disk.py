@@ -27,6 +27,7 @@ from tests.acceptance.studies import (
 )
 
 SLOW = "[family.lightgbm.space]\niterations = 300\nlearning_rate = 0.05"
+SHORT = "[family.lightgbm.space]\niterations = 5"
 
 
 @pytest.fixture
@@ -175,7 +176,8 @@ def test_a_database_that_is_taken_away_or_held_is_made_good(tmp_path: Path, what
 
 
 def test_a_run_whose_folder_is_moved_away_ends_with_one_line(tmp_path: Path) -> None:
-    study = write_study(tmp_path, "trials = 60\nfolds = 3\npruner = 'none'", extra=SLOW)
+    # Short trials, many of which fail before the scheduler's next look at its folder.
+    study = write_study(tmp_path, "trials = 5000\nfolds = 2\npruner = 'none'", extra=SHORT)
     run = run_with(study)
     elsewhere = tmp_path / "elsewhere"
     run.folder.rename(elsewhere)
