@@ -20,11 +20,11 @@ demo: install  ## install, then search three real datasets for about a minute
 	$(BIN)/python tools/demo_data.py datasets
 	$(BIN)/optimizer run studies/demo.toml
 
-test: install  ## every test; those that need something that is not here are skipped by name
-	$(BIN)/python -m pytest
+test: test-fast  ## every test; those that need something that is not here are skipped by name
+	$(BIN)/python -m pytest tests/acceptance
 
-test-fast: install  ## unit and contract tests
-	$(BIN)/python -m pytest tests/unit tests/contracts tests/test_architecture.py
+test-fast: install  ## unit and contract tests, a file per core at a time
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/contracts tests/test_architecture.py
 
 check: install  ## ruff, mypy --strict, spelling, architecture
 	$(BIN)/ruff check optimizer tests tools benchmarks

@@ -19,7 +19,9 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-#: A message names no more of the known words.
+#: How the list of known words begins in a message.
+KNOWN_HERE = "known here: "
+#: A message names no more of them.
 _LISTED = 40
 
 
@@ -31,7 +33,7 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
         by_small_letters[word] for word in difflib.get_close_matches(found.lower(), by_small_letters, n=1, cutoff=0.6)]
     if near:
         return f"did you mean {cut(near[0])!r}?"
-    return f"known here: {listed(words, _LISTED)}" if words else ""
+    return f"{KNOWN_HERE}{listed(words, _LISTED)}" if words else ""
 
 
 def printable(text: str) -> str:

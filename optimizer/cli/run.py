@@ -49,6 +49,7 @@ _STOP_S = 180.0
 def run(study: str, *, time_: str | None, trials: int | None, deadline: str | None, families: str | None,
         seed: int | None, target: str | None, metric: str | None, fresh: bool, plain: bool, debug: bool) -> None:
     """Run a study file, or a folder with train.csv; an existing run is resumed."""
+    begun = time.clock_gettime(time.CLOCK_BOOTTIME)
     _take_term_and_hup_for_ctrl_c()
     # Before anything heavy is loaded, so that nobody looks at an empty screen.
     say(f"optimizer {__version__}: reading {study}")
@@ -60,7 +61,7 @@ def run(study: str, *, time_: str | None, trials: int | None, deadline: str | No
     overrides = Overrides(time=time_, time_before=_time_before(path.with_suffix("")) if adds else 0.0, trials=trials,
                           deadline=deadline, seed=seed,
                           families=tuple(f.strip() for f in families.split(",")) if families else None)
-    outcome = _carry_out(path, overrides, fresh=fresh, plain=plain, debug=debug)
+    outcome = _carry_out(path, overrides, begun, fresh=fresh, plain=plain, debug=debug)
     _say_how_it_ended(outcome, path)
 
 
@@ -167,7 +168,7 @@ def load(path: Path, overrides: Overrides | None = None) -> Study:
     return load_study(path, known, overrides)
 
 
-def _carry_out(path: Path, overrides: Overrides, *, fresh: bool, plain: bool, debug: bool) -> Outcome:
+def _carry_out(path: Path, overrides: Overrides, begun: float, *, fresh: bool, plain: bool, debug: bool) -> Outcome:
     study = load(path, overrides)
     from optimizer.scheduler.folder import make_folder, set_aside
     from optimizer.scheduler.lock import holder
@@ -189,7 +190,8 @@ def _carry_out(path: Path, overrides: Overrides, *, fresh: bool, plain: bool, de
         # Writes submissions and the summary in a process of its own, woken by what is told.
         publisher = Publisher(study.folder)
         return run_study(study, backend="inline" if debug else "local", closing=publisher.finish,
-                         narrate=Narrator(progress_every_s=math.inf).line, listeners=[publisher.on_event])
+                         narrate=Narrator(progress_every_s=math.inf).line, listeners=[publisher.on_event],
+                         begun=begun)
 
 
 def _check_narrowing(study: Study) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from optimizer.config.names import NAME_RULE
 from optimizer.config.place import Key, find_places, nearest
 from optimizer.config.schema import sections
-from optimizer.errors import StudyFileError, did_you_mean
+from optimizer.errors import KNOWN_HERE, StudyFileError, did_you_mean
 
 #: What pydantic expects, in words; by the type of its error.
 _EXPECTED = {
@@ -77,7 +77,7 @@ class Mistakes:
         """Raise `StudyFileError` with every mistake in the order of the file, if there is one."""
         if not self._found:
             return
-        lines = list(dict.fromkeys(text for _, text in sorted(self._found, key=lambda mistake: mistake[0])))
+        lines = _listed_once(dict.fromkeys(text for _, text in sorted(self._found, key=lambda mistake: mistake[0])))
         if self._left_out:
             lines.append(f"{self._path}: and {self._left_out} more mistakes; mend these first")
         raise StudyFileError(lines)
@@ -86,6 +86,17 @@ class Mistakes:
         if self._places is None:
             self._places = find_places(self._text)
         return nearest(self._places, key)
+
+
+def _listed_once(lines: Iterable[str]) -> list[str]:
+    """The lines, with what is known at one place listed on the first that needs it only."""
+    said: set[str] = set()
+    shorter = []
+    for line in lines:
+        before, separator, known = line.rpartition(f"; {KNOWN_HERE}")
+        shorter.append(f"{before}; as above" if separator and known in said else line)
+        said.add(known)
+    return shorter
 
 
 def written_key(key: Key) -> str:

@@ -86,8 +86,11 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         with cast(IO[bytes], gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
             yield stream
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise DatasetError(f"not a gzip file, or a damaged one ({error})", path=path, hint=(
-            "copy or download it again; a file that is not packed ends in .csv")) from error
+        if str(error).startswith("Not a gzip"):
+            raise DatasetError("its name says gzip, and it is none", path=path,
+                               hint="if it is not packed, let its name end in .csv") from error
+        raise DatasetError("a damaged gzip file: it cannot be unpacked to its end", path=path,
+                           hint="copy or download it again") from error
     except EOFError as error:
         raise DatasetError("the gzip file ends too early", path=path,
                            hint="copy or download it again") from error

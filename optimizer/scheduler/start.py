@@ -151,6 +151,7 @@ def _opencl_cards(
 def run(
     study: Study, *, backend: str = "local", narrate: Callable[[Record], str | None],
     listeners: Sequence[Callable[[Record], None]] = (), closing: Callable[[], object] = lambda: None,
+    begun: float | None = None,
 ) -> Outcome:
     """Carry a study out, from where its run folder stands to the end of its budgets.
 
@@ -159,6 +160,7 @@ def run(
         narrate: the line of an event for the run's log, or ``None``.
         listeners: told of every event after it is in the journal; they must not wait for anything.
         closing: called at the end, while the run's folder is still ours.
+        begun: when the person's command began, by the clock that counts seconds since boot; ``None`` for now.
 
     Raises:
         UserError: the study cannot be run as it is; nothing was started.
@@ -167,7 +169,7 @@ def run(
     make_folder(folder)
     lock = RunLock(folder)
     try:
-        return _run_locked(study, backend, folder, narrate, listeners)
+        return _run_locked(study, backend, folder, narrate, listeners, begun)
     finally:
         try:
             closing()
@@ -177,10 +179,12 @@ def run(
 
 def _run_locked(
     study: Study, backend: str, folder: Path, narrate: Callable[[Record], str | None],
-    listeners: Sequence[Callable[[Record], None]],
+    listeners: Sequence[Callable[[Record], None]], begun: float | None,
 ) -> Outcome:
-    # The person's clock runs from here: looking at the machine and bringing files together is a part of the run.
-    started, started_boot = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    # The person's clock runs from the command: loading, looking at the machine and bringing files together count.
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    started_boot = now if begun is None else begun
+    started = time.time() - (now - started_boot)
     _write_first_status(study, folder)
     machine = survey(study, os.environ, folder / "logs" / "preparation.log")
     notices = _mended(folder / "journal.jsonl")

@@ -195,7 +195,9 @@ def test_gzip_is_read_and_hashed_like_the_plain_file(tmp_path: Path) -> None:
 def test_a_torn_gzip_file_is_refused(tmp_path: Path) -> None:
     packed = gzip.compress(b"a,b\n" + b"1,2\n" * 1000)
     assert "ends too early" in str(refusal(written(tmp_path, packed[:-12], "t.csv.gz")))
-    assert "not a gzip file" in str(refusal(written(tmp_path, b"a,b\n1,2\n", "t.csv.gz")))
+    damaged = packed[:-8] + bytes(8)  # its checksum and size
+    assert "a damaged gzip file" in str(refusal(written(tmp_path, damaged, "t.csv.gz")))
+    assert "its name says gzip, and it is none" in str(refusal(written(tmp_path, b"a,b\n1,2\n", "t.csv.gz")))
 
 
 def test_a_missing_file_a_folder_and_another_kind_of_file_are_refused(tmp_path: Path) -> None:
