@@ -370,8 +370,13 @@ def main() -> None:
     """Print a line for each N."""
     place, (code, failures) = Path(sys.argv[1]).resolve(), MODES[sys.argv[2]]
     n, stride = int(sys.argv[3]), int(sys.argv[4])
-    import optuna  # noqa: F401 - loaded once, before the forks
+    # Loaded once, before the forks: it is most of what a run of four short trials takes.
+    import lightgbm  # noqa: F401
+    import optuna  # noqa: F401
 
+    import optimizer.cli.run
+    import optimizer.config.load
+    import optimizer.datasets.table
     import optimizer.evaluation
     import optimizer.scheduler.start
     import optimizer.study.recorder  # noqa: F401
