@@ -157,7 +157,9 @@ class Scheduler:
                 self._events.emit("job_lost", trial=lease.trial, attempt=lease.attempt, slot=lease.slot, blame=False,
                                   reason=self._ending or "the scheduler ended", seconds=round(now - lease.started, 3))
         self._preparation.close()
-        self._backend.close(grace_s=0.0 if self._dispatcher.under_way else 5.0)
+        # One that runs a job, or still loads its libraries, would not hear us in time; nothing of it is lost.
+        hurried = self._dispatcher.under_way or self._ending in (AT_ONCE, DEADLINE)
+        self._backend.close(grace_s=0.0 if hurried else 5.0)
         self._monitor.close()
 
     def _look_for_the_end(self) -> None:
