@@ -1,0 +1,183 @@
+"""Who is compared: us, stock Optuna as people write it, and stock Optuna tuned by hand for this machine.
+
+Each gets a `Task` and gives a `Showing`. All work on the same table, folds, search spaces, fits and early stopping;
+what differs is layout, pinning, pruning, starts, and what is done between two fits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks import stock
+from benchmarks.place import ROOT, with_environment
+from tests.chaos.evidence import read_journal
+
+#: A sampler of ours for benchmarks only, put beside the others in the frozen copy of the package: a recorded list.
+RECORDED = '''"""The points of a recorded list, for benchmarks."""
+
+import json
+import os
+
+
+class Recorded:
+    def optuna_sampler(self, space, seed, workers):
+        from optuna.samplers import RandomSampler
+
+        return RandomSampler(seed=seed)
+
+    def points(self, space):
+        with open(os.environ["OPTIMIZER_RECORDED_POINTS"], encoding="utf-8") as stream:
+            return iter(json.load(stream)[space.hash()])
+
+
+STRATEGY = Recorded()
+'''
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What all contestants do in one round."""
+
+    dataset: str
+    train: Path
+    target: str
+    metric: str
+    families: tuple[str, ...]
+    seed: int
+    #: The table as it was encoded once, for those who do not encode it themselves.
+    table: Path
+    #: When to stop; ``None`` for when the points are used.
+    seconds: float | None = None
+    #: Family to points, in place of a search.
+    points: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
+    #: Hash of each family's search space, for the recorded list.
+    spaces: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """One trial that was decided in time."""
+
+    #: Seconds since the command was given.
+    at: float
+    family: str
+    state: str
+    score: float
+    fit_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Showing:
+    """What a contestant did in one round."""
+
+    contestant: str
+    dataset: str
+    seed: int
+    wall_s: float
+    #: Of every process, start and end included.
+    cpu_s: float
+    trials: tuple[Decided, ...]
+
+    def count(self, state: str) -> int:
+        """Trials that ended in this state."""
+        return sum(trial.state == state for trial in self.trials)
+
+    @property
+    def fit_s(self) -> float:
+        """Seconds inside fits."""
+        return sum(trial.fit_seconds for trial in self.trials)
+
+    def best(self, maximize: bool) -> float | None:
+        """Best score of a complete trial."""
+        scores = [trial.score for trial in self.trials if trial.state == "complete"]
+        return (max(scores) if maximize else min(scores)) if scores else None
+
+    def reached(self, score: float, maximize: bool) -> float | None:
+        """Seconds after which a complete trial was at least as good as this; ``None`` for never."""
+        return min((trial.at for trial in self.trials if trial.state == "complete"
+                    and (trial.score >= score if maximize else trial.score <= score)), default=None)
+
+
+def ours(task: Task, folder: Path, environment: dict[str, str]) -> Showing:
+    """``optimizer run``, from an empty folder: it reads and encodes the table itself."""
+    study = folder / "ours.toml"
+    lines = [f'deadline = "{task.seconds:.0f}s"' if task.seconds else "", 'time_per_dataset = "10h"',
+             f"seed = {task.seed}", "folds = 5", f"families = {json.dumps(list(task.families))}"]
+    extra = dict(environment)
+    if task.points:
+        lines += ['sampler = "recorded"', 'pruner = "none"']
+        points = folder / "points.json"
+        points.write_text(json.dumps({task.spaces[f]: list(p) for f, p in task.points.items()}), encoding="utf-8")
+        extra["OPTIMIZER_RECORDED_POINTS"] = str(points)
+    lines += ["[[datasets]]", f'name = "{task.dataset}"', f'train = "{task.train}"', f'target = "{task.target}"',
+              f'metric = "{task.metric}"']
+    study.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    begun = time.time()
+    wall, cpu = _carried_out([[sys.executable, "-m", "optimizer", "run", str(study), "--plain"]], folder,
+                             folder / "ours.log", extra)
+    told = read_journal(study.with_suffix("")).of("trial_told")
+    trials = [Decided(at=r["t"] - begun, family=r["trial"].split("/")[1], state=r["state"], score=r["score"],
+                      fit_seconds=r["fit_seconds"]) for r in told if r["state"] != "failed"]
+    return _showing("ours", task, wall, cpu, trials)
+
+
+def stock_as_written(task: Task, folder: Path) -> Showing:
+    """One process per family, each with the threads that the libraries take by themselves: all cores."""
+    return _stock("stock as written", task, folder, threads=os.cpu_count() or 1, pruner="none")
+
+
+def stock_by_hand(task: Task, folder: Path) -> Showing:
+    """One process per family with one thread each, and Optuna's median pruner."""
+    return _stock("stock by hand", task, folder, threads=1, pruner="none" if task.points else "median")
+
+
+def _stock(name: str, task: Task, folder: Path, *, threads: int, pruner: str) -> Showing:
+    begun = time.clock_gettime(time.CLOCK_BOOTTIME)
+    until = None if task.seconds is None else begun + task.seconds
+    commands, outs = [], []
+    for family in task.families:
+        outs.append(folder / f"{family}.jsonl")
+        settings = stock.Settings(
+            table=str(task.table), metric=task.metric, family=family, threads=threads, pruner=pruner, seed=task.seed,
+            database=str(folder / f"{family}.db"), out=str(outs[-1]), until=until,
+            points=tuple(task.points.get(family, ())))
+        commands.append([sys.executable, "-m", "benchmarks.stock", msgspec.json.encode(settings).decode()])
+    threads_of_libraries = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    wall, cpu = _carried_out(commands, ROOT, folder / "stock.log", threads_of_libraries)
+    decided = [msgspec.json.decode(line, type=stock.Trial) for out in outs if out.exists()
+               for line in out.read_bytes().splitlines()]
+    trials = [Decided(at=t.at - begun, family=t.family, state=t.state, score=t.score, fit_seconds=t.fit_seconds)
+              for t in decided]
+    return _showing(name, task, wall, cpu, trials)
+
+
+def _showing(name: str, task: Task, wall: float, cpu: float, trials: list[Decided]) -> Showing:
+    in_time = [t for t in trials if task.seconds is None or t.at <= task.seconds]
+    return Showing(contestant=name, dataset=task.dataset, seed=task.seed, wall_s=wall, cpu_s=cpu,
+                   trials=tuple(sorted(in_time, key=lambda t: t.at)))
+
+
+def _carried_out(commands: list[list[str]], cwd: Path, log: Path, environment: dict[str, str]) -> tuple[float, float]:
+    """Run commands side by side to their ends; wall seconds of all, and CPU seconds of each with its descendants."""
+    begun = time.monotonic()
+    with log.open("ab") as stream:
+        processes = [subprocess.Popen(command, cwd=cwd, env=with_environment(environment), stdin=subprocess.DEVNULL,
+                                      stdout=stream, stderr=stream) for command in commands]
+    cpu = 0.0
+    for process in processes:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        cpu += usage.ru_utime + usage.ru_stime
+        if process.returncode:
+            raise RuntimeError(f"a contestant ended with {process.returncode}; see {log}")
+    return time.monotonic() - begun, cpu

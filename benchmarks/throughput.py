@@ -1,0 +1,203 @@
+"""Trials per hour and time to a good score: us, stock Optuna as people write it, and stock Optuna tuned by hand.
+
+    .venv/bin/python -m benchmarks.throughput list       # one recorded list of 120 points, pruning off for all
+    .venv/bin/python -m benchmarks.throughput search     # a free search of four minutes, ours and by hand in turn
+
+Contestants alternate; data, folds, search spaces, fits and early stopping are the same for all (see `contestants`).
+Every command starts from nothing: loading libraries counts, and for us reading and encoding the table too. Trials that
+end after the time is up do not count. Nothing else may run on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import optuna
+import pandas as pd
+
+from benchmarks.contestants import RECORDED, Showing, Task, ours, stock_as_written, stock_by_hand
+from benchmarks.place import ROOT, frozen_package, markdown, with_environment, working_folder, write_json
+from optimizer.datasets.table import Table
+from optimizer.metrics import get_metric
+from optimizer.models import load_family
+from optimizer.study.frozen import suggest
+
+FAMILIES = ("xgboost", "lightgbm", "catboost")
+_SHARED = ROOT.parent / "shared" / "datasets"
+#: Dataset to file, target, metric and rows: a sample where a fit on all of them is slow.
+DATASETS = {
+    "s5e7": ("s5e7/corrected/train_corrected_01.csv", "Personality", "accuracy", None),
+    "california_housing": ("california_housing/data.csv", "median_house_value", "rmse", None),
+    "obesity_s4e2": ("obesity_s4e2/train.csv", "NObeyesdad", "accuracy", 5000),
+    "letter": ("letter/data.csv", "letter", "accuracy", 5000),
+}
+#: What each part compares on.
+OF_LIST = ("s5e7", "california_housing")
+OF_SEARCH = ("california_housing", "obesity_s4e2", "letter")
+#: Points of a family in the recorded list.
+POINTS = 40
+
+
+def prepared(dataset: str, folder: Path, environment: dict[str, str]) -> Task:
+    """The table encoded by a first short run of ours, which also warms the disk; its trials count for nobody."""
+    name, target, metric, rows = DATASETS[dataset]
+    train = folder / f"{dataset}.csv"
+    if rows is None:
+        shutil.copyfile(_SHARED / name, train)
+    else:
+        pd.read_csv(_SHARED / name, dtype=str, keep_default_na=False).sample(rows, random_state=0).to_csv(
+            train, index=False)
+    study = folder / f"{dataset}-encoded.toml"
+    study.write_text(f'trials = 1\nseed = 1\nfolds = 5\nfamilies = ["lightgbm"]\n[[datasets]]\nname = "{dataset}"\n'
+                     f'train = "{train}"\ntarget = "{target}"\nmetric = "{metric}"\n[family.lightgbm.space]\n'
+                     "iterations = 5\n", encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "optimizer", "run", str(study), "--plain"], cwd=folder, check=True,
+                   env=with_environment(environment), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    (table,) = (study.with_suffix("") / "data").glob("*/meta.json")
+    return Task(dataset=dataset, train=train, target=target, metric=metric, families=FAMILIES, seed=1,
+                table=table.parent)
+
+
+def recorded(task: Task, seed: int, points: int) -> Task:
+    """The task with a list of points, drawn at random from each family's space."""
+    summary = Table.open(task.table).meta.summary(task.metric)
+    lists, spaces = {}, {}
+    for family in task.families:
+        space = load_family(family).describe(summary).space
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        lists[family] = [suggest(study.ask(), space) for _ in range(points)]
+        spaces[family] = space.hash()
+    return dataclasses.replace(task, seed=seed, points=lists, spaces=spaces)
+
+
+def spread(values: list[float]) -> str:
+    """Median with the least and the largest."""
+    return f"{statistics.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
+
+
+def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]:
+    """A line per contestant: what it decided, and what that took."""
+    rows: list[tuple[object, ...]] = []
+    for name in dict.fromkeys(s.contestant for s in showings):
+        own = [s for s in showings if s.contestant == name]
+        rows.append((own[0].dataset, name, len(own), spread([s.count("complete") for s in own]),
+                     spread([s.count("pruned") for s in own]), spread([s.wall_s for s in own]),
+                     spread([s.cpu_s for s in own]),
+                     spread([100 * s.fit_s / (s.wall_s * (os.cpu_count() or 1)) for s in own]),
+                     spread([3600 * len(s.trials) / s.wall_s for s in own]),
+                     spread([b for s in own if (b := s.best(maximize)) is not None])))
+    return rows
+
+
+HEAD = ("dataset", "contestant", "rounds", "complete", "pruned", "wall s", "CPU s", "in fits %", "trials per hour",
+        "best")
+
+
+def compare_list(folder: Path, environment: dict[str, str], rounds: int, points: int, stock: bool) -> str:
+    """Part (a): the same points for all, each round with a list of its own."""
+    text = []
+    for dataset in OF_LIST:
+        task = prepared(dataset, folder, environment)
+        showings: list[Showing] = []
+        for seed in range(1, rounds + 1):
+            one = recorded(task, seed, points)
+            for name, contestant in (("ours", ours), ("hand", stock_by_hand), ("stock", stock_as_written)):
+                if name == "stock" and not stock:
+                    continue
+                place = _fresh(folder / f"{dataset}-{seed}-{name}")
+                showings.append(contestant(one, place, environment) if name == "ours" else
+                                contestant(one, place))  # type: ignore[operator]
+                _say(showings[-1])
+                write_json(folder / f"list-{dataset}.json", [msgspec.to_builtins(s) for s in showings])
+        text.append(markdown(HEAD, rows_of(showings, get_metric(task.metric).direction == "maximize")))
+        per_hour = {name: [3600 * len(s.trials) / s.wall_s for s in showings if s.contestant == name]
+                    for name in ("ours", "stock by hand", "stock as written")}
+        for name in ("stock by hand", "stock as written"):
+            if per_hour[name]:
+                ratios = [a / b for a, b in zip(per_hour["ours"], per_hour[name], strict=True)]
+                text.append(f"{dataset}: ours / {name}: {spread(ratios)} times as many completed per hour")
+    return "\n\n".join(text)
+
+
+def compare_search(folder: Path, environment: dict[str, str], rounds: int, seconds: float, names: list[str]) -> str:
+    """Part (b): each searches freely for so long, ours and by hand in turn."""
+    text, shares, decided = [], [], []
+    for dataset in names:
+        task = prepared(dataset, folder, environment)
+        maximize = get_metric(task.metric).direction == "maximize"
+        showings: list[Showing] = []
+        for seed in range(1, rounds + 1):
+            one = dataclasses.replace(task, seed=seed, seconds=seconds)
+            hand = stock_by_hand(one, _fresh(folder / f"{dataset}-{seed}-hand"))
+            _say(hand)
+            mine = ours(one, _fresh(folder / f"{dataset}-{seed}-ours"), environment)
+            _say(mine)
+            showings += [hand, mine]
+            goal = hand.best(maximize)
+            reached = None if goal is None else mine.reached(goal, maximize)
+            shares.append(reached / seconds if reached is not None else float("inf"))
+            decided.append(len(mine.trials) / max(1, len(hand.trials)))
+            text.append(f"{dataset}, seed {seed}: decided {decided[-1]:.2f} times by hand; best {mine.best(maximize)} "
+                        f"against {goal}; what by hand had after {seconds:.0f} s was reached after "
+                        f"{'never' if reached is None else f'{reached:.0f} s'}")
+            write_json(folder / f"search-{dataset}.json", [msgspec.to_builtins(s) for s in showings])
+        text.append(markdown(HEAD, rows_of(showings, maximize)))
+    text.append(f"decided, ours / by hand: {spread(decided)}\nshare of the time until what by hand had at its end: "
+                f"{spread(shares)}")
+    return "\n\n".join(text)
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _say(showing: Showing) -> None:
+    best = {state: showing.count(state) for state in ("complete", "pruned")}
+    print(f"{showing.dataset} seed {showing.seed} {showing.contestant}: {best}, {showing.wall_s:.0f} s, "
+          f"{showing.cpu_s:.0f} CPU s, {showing.fit_s:.0f} s in fits", flush=True)
+
+
+def options_of() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("part", choices=("list", "search"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--points", type=int, default=POINTS, help="of each family in the recorded list")
+    parser.add_argument("--seconds", type=float, default=240.0, help="of a free search")
+    parser.add_argument("--datasets", default=",".join(OF_SEARCH), help="for the free search")
+    parser.add_argument("--without-stock", action="store_true", help="leave out stock as written, which is slow")
+    parser.add_argument("--folder", type=Path)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Compare, and print the table."""
+    options = options_of()
+    folder = working_folder(options.folder, "throughput")
+    frozen = frozen_package(folder)
+    Path(frozen["PYTHONPATH"], "optimizer", "strategies", "samplers", "recorded.py").write_text(RECORDED)
+    about: dict[str, Any] = {"code": frozen["CODE"], "cores": os.cpu_count(), "python": platform.python_version(),
+                             "command": " ".join(sys.argv[1:])}
+    print(about, "in", folder, flush=True)
+    if options.part == "list":
+        text = compare_list(folder, frozen, options.rounds, options.points, not options.without_stock)
+    else:
+        text = compare_search(folder, frozen, options.rounds, options.seconds, options.datasets.split(","))
+    (folder / f"{options.part}.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
