@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optimizer.curves import watched
 from optimizer.errors import NotFiniteFault, WrongDeviceFault
 from optimizer.messages import CrossValidation, Job, JobFinished, StepFinished
 from optimizer.metrics import Metric, get_metric
@@ -56,7 +57,7 @@ def evaluate(
             lease=job.lease, step=step, score=trial.scores[-1], running_mean=mean, seconds=seconds,
         ))
         last = step == table.meta.steps - 1
-        if not last and _is_hopeless(mean, step, job.workload.limits, trial.metric):
+        if trial.cut or (not last and _is_hopeless(mean, step, job.workload.limits, trial.metric)):
             return _finished(job, trial, meter, outcome="pruned")
     trial.predict_test_rows_held_back()
     return _stored(job, trial, meter, store)
@@ -81,6 +82,10 @@ class _Trial:
     scores: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     fit_seconds: float = 0.0
+    #: Of each fold so far, where fits are watched.
+    curves: list[tuple[float, ...]] = field(default_factory=list)
+    #: The last fit was stopped as hopeless.
+    cut: bool = False
     #: Whether predicting the test rows waits for the final score; known after the first exported fold.
     _held_back: bool | None = None
 
@@ -122,7 +127,7 @@ class _Trial:
         train, valid = self.table.split(step)
         model, fit_seconds = self._fit(step, train, valid)
         self._record_fold(step, model, valid)
-        if step in self.exported_steps:
+        if step in self.exported_steps and not self.cut:
             self._predict_test_rows(model, fit_seconds)
         self.step_seconds.append(time.perf_counter() - begun)
         return self.step_seconds[-1]
@@ -166,9 +171,12 @@ class _Trial:
             x_valid=table.x[valid], y_valid=y[valid], w_valid=None if weights is None else weights[valid],
             cardinalities=meta.cardinalities, task=meta.task, n_classes=len(meta.classes),
         )
+        watch = None
+        if workload.fit_limits is not None:
+            watch = watched(workload.params, workload.fit_limits[step] if step < len(workload.fit_limits) else ())
         context = FitContext(
             threads=self.threads, device=workload.device, seed=(workload.seed + step) % 2**31, metric=self.metric.name,
-            cache=self.cache, opencl=self.opencl,
+            cache=self.cache, opencl=self.opencl, on_iteration=watch,
         )
         begun = time.perf_counter()
         model = self.family.fit(data, workload.params, context)
@@ -179,6 +187,9 @@ class _Trial:
                 f"{self.family.name} was given a GPU and trained on the CPU; `optimizer doctor` says what is missing"
             )
         self.models.append(model)
+        if watch is not None:
+            self.cut = watch.cut
+            self.curves.append(watch.completed_curve())
         return model, seconds
 
     def _record_fold(self, step: int, model: FittedModel, valid: Any) -> None:
@@ -251,7 +262,9 @@ def _finished(
         best_iterations=tuple(m.best_iteration for m in trial.models), step_seconds=tuple(trial.step_seconds),
         seconds=meter.seconds(), fit_seconds=trial.fit_seconds, cpu_seconds=meter.cpu_seconds(),
         peak_rss_mb=meter.peak_rss_mb(), device=trial.device, predictions_sha256=written[0],
-        predictions_bytes=written[1], test_predicted=test_predicted, models_kept=models_kept,
+        predictions_bytes=written[1], test_predicted=test_predicted, models_kept=models_kept, cut=trial.cut,
+        # Of a pruned trial nobody learns how its fits would have ended.
+        curves=tuple(trial.curves) if outcome == "complete" else (),
     )
 
 

@@ -35,6 +35,9 @@ class CrossValidation(msgspec.Struct, frozen=True, kw_only=True):
     device_required: bool = False
     #: Running mean, by step, worse than which the trial is pruned; ``None`` never prunes at that step.
     limits: tuple[float | None, ...] = ()
+    #: By step, then by checkpoint of `optimizer.curves`: validation loss above which a fit is cut short and the trial
+    #: pruned. ``None`` where fits are not watched; empty where they are only watched.
+    fit_limits: tuple[tuple[float | None, ...], ...] | None = None
     #: Where predicting the test rows costs more than a tenth of fitting, they are predicted only for a
     #: score at least this good; ``None`` predicts always.
     predict_test_from: float | None = None
@@ -139,6 +142,10 @@ class JobFinished(Message, frozen=True, kw_only=True):
     predictions_bytes: int
     test_predicted: bool
     models_kept: bool
+    #: The last fold's fit was cut short, so that its score is the one of a model half made.
+    cut: bool = False
+    #: Validation losses of a complete trial, by fold and checkpoint of `optimizer.curves`; empty where not watched.
+    curves: tuple[tuple[float, ...], ...] = ()
 
 
 class JobFailed(Message, frozen=True, kw_only=True):

@@ -28,6 +28,10 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     standard_error: float | None = None
     fold_scores: tuple[float, ...] = ()
     pooled_score: float | None = None
+    #: The last fold's fit was cut short, so that its score is the one of a model half made.
+    cut: bool = False
+    #: Validation losses by fold and checkpoint of `optimizer.curves`; empty where the fits were not watched.
+    curves: tuple[tuple[float, ...], ...] = ()
     best_iterations: tuple[int | None, ...] = ()
     step_seconds: tuple[float, ...] = ()
     seconds: float = 0.0

@@ -22,7 +22,7 @@ LAYERS: tuple[dict[str, set[str]], ...] = (
         "durable": set(), "resources": {"errors", "gpus"}, "child": {"process"}, "groups": {"guard", "process"},
     },
     {
-        "metrics": set(), "search_space": set(), "models": {"search_space"},
+        "metrics": set(), "curves": set(), "search_space": set(), "models": {"search_space"},
         "datasets": {"metrics", "models"}, "config": {"datasets", "metrics"},
     },
     {

@@ -14,11 +14,12 @@ import msgspec
 
 from optimizer.budgets import DatasetUse
 from optimizer.config.resolved import Study
+from optimizer.curves import kind_of_loss
 from optimizer.datasets.problem import Prepared
 from optimizer.dispatch import Lease, Retry
 from optimizer.messages import CrossValidation, JobFinished
 from optimizer.models.base import SpaceDescription
-from optimizer.records import TrialRecord, trial_id
+from optimizer.records import TrialRecord, split_trial_id, trial_id
 from optimizer.resources import Slot
 from optimizer.scheduler.disk import DiskKeeper
 from optimizer.scheduler.events import EventLog
@@ -27,6 +28,7 @@ from optimizer.scheduler.past import Past, changes_since, kind_of
 from optimizer.scheduler.preparation import DatasetReady
 from optimizer.store import Store, predictions_size
 from optimizer.strategies import load_pruner, load_sampler
+from optimizer.strategies.base import FitLimits
 from optimizer.study.database import StudyKey
 from optimizer.study.searcher import Searcher, trial_seed
 
@@ -234,6 +236,14 @@ class Book:
         return self._pruner.limits(self._searches[dataset, family].searcher.history(), maximize=ledger.maximize,
                                    steps=ledger.families[family].steps)
 
+    def _fit_limits(self, trial: str) -> FitLimits | None:
+        """The losses above which the fits of a trial that starts now are cut short."""
+        dataset, family, _ = split_trial_id(trial)
+        kind = kind_of_loss(self._under_way[trial].params)
+        alike = [t for t in self._searches[dataset, family].searcher.history() if t.kind_of_loss == kind]
+        ledger = self.ledgers[dataset]
+        return self._pruner.fit_limits(alike, steps=ledger.families[family].steps, maximize=ledger.maximize)
+
     def workload(self, lease: Lease, slot_kind: str) -> CrossValidation:
         """What a worker is told of a trial."""
         ledger = self.ledgers[lease.dataset]
@@ -244,6 +254,7 @@ class Book:
             table=ledger.prepared.fingerprint, family=lease.family, metric=ledger.prepared.metric,
             params=trial.params, seed=trial.seed, device=trial.device,
             device_required=lease.family in self._gpu_required, limits=lease.limits,
+            fit_limits=self._fit_limits(lease.trial),
             predict_test_from=ledger.predict_test_from(), keep_models_from=ledger.keep_models_from(lease.family),
         )
 

@@ -31,10 +31,18 @@ class DecidedTrial(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
     #: Mean of the first 1, 2, ... fold scores.
     running_means: tuple[float, ...]
+    #: Validation losses by fold and checkpoint, where the fits were watched.
+    curves: tuple[tuple[float, ...], ...] = ()
+    #: Losses of one kind can be compared.
+    kind_of_loss: str = ""
+
+
+#: By step, then by checkpoint of `optimizer.curves`.
+FitLimits = tuple[tuple[float | None, ...], ...]
 
 
 class Pruner(Protocol):
-    """Says, before a trial starts, how bad its running mean may get at each fold.
+    """Says, before a trial starts, how bad its running mean may get at each fold, and its loss inside a fit.
 
     The limits travel with the job, so that no worker waits for an answer. Runs on plain numbers: no Optuna.
     """
@@ -43,6 +51,14 @@ class Pruner(Protocol):
         """For each step the running mean worse than which a trial is pruned; ``None`` where it never is.
 
         The last step has no limit: a trial that got there is complete.
+        """
+        ...
+
+    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits | None:
+        """For each step and checkpoint the loss above which the fit is cut short and the trial pruned.
+
+        ``None`` where this pruner does not look into fits, so that nobody need watch them. The history holds only
+        trials whose losses are of the kind of the one that is to start.
         """
         ...
 

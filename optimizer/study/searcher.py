@@ -15,6 +15,7 @@ import msgspec
 import optuna
 from optuna.trial import TrialState
 
+from optimizer.curves import kind_of_loss
 from optimizer.records import TrialRecord
 from optimizer.search_space import Categorical, SearchSpace
 from optimizer.strategies.base import DecidedTrial, Sampler, running_means
@@ -121,7 +122,8 @@ class Searcher:
 
     def history(self) -> list[DecidedTrial]:
         """What a pruner may learn from."""
-        return [DecidedTrial(complete=r.state == "complete", running_means=running_means(r.fold_scores))
+        return [DecidedTrial(complete=r.state == "complete", running_means=running_means(r.fold_scores),
+                             curves=r.curves, kind_of_loss=kind_of_loss(r.params))
                 for r in self._told if r.state != "failed"]
 
     def _is_exhausted(self) -> bool:

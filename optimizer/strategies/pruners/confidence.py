@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from optimizer.strategies.base import DecidedTrial
+from optimizer.strategies.base import DecidedTrial, FitLimits
 
 #: Complete trials before anything is pruned.
 STARTUP = 6
@@ -41,6 +41,10 @@ class ConfidencePruner:
             spread = stdev(still_to_come) * math.sqrt(1 + 1 / len(complete))
             bars.append(sign * (target - fmean(still_to_come) - Z * spread))
         return (*bars, None)
+
+    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits | None:
+        """None: it does not look into fits."""
+        return None
 
 
 STRATEGY = ConfidencePruner()

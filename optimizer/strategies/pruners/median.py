@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from optimizer.strategies.base import DecidedTrial
+from optimizer.strategies.base import DecidedTrial, FitLimits
 
 #: Complete trials before anything is pruned.
 STARTUP = 5
@@ -30,6 +30,10 @@ class MedianPruner:
             there = [t.running_means[step] for t in history if len(t.running_means) > step]
             bars.append(median(there) if len(there) >= STARTUP else None)
         return (*bars, None)
+
+    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits | None:
+        """None: it does not look into fits."""
+        return None
 
 
 STRATEGY = MedianPruner()

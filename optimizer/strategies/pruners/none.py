@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optimizer.strategies.base import DecidedTrial
+from optimizer.strategies.base import DecidedTrial, FitLimits
 
 
 class NoPruner:
@@ -13,6 +13,10 @@ class NoPruner:
     def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
         """No limit at any step."""
         return (None,) * steps
+
+    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits | None:
+        """None: it does not look into fits."""
+        return None
 
 
 STRATEGY = NoPruner()
