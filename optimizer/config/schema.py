@@ -211,8 +211,9 @@ class StudyFile(DatasetKeys):
     )
     pruner: Text = Field(
         default="confidence",
-        description="When a trial is given up between folds: `confidence` (clearly worse than the best), "
-        "`median` (worse than half of the others at the same fold) or `none`.",
+        description="When a trial is given up: `confidence` (clearly worse than the best, after a fold), `racing` (the "
+                    "same, and in the middle of a fit), `median` (worse than half of the others at the same fold) or "
+                    "`none`.",
     )
     resources: ResourcesSection = Field(
         default=ResourcesSection(),
