@@ -1,0 +1,269 @@
+"""What the scheduler itself costs: jobs that do nothing, and jobs that sleep in place of cores that are not here.
+
+    .venv/bin/python -m benchmarks.overhead nothing --trials 1200      # trials a second, and the like of stock Optuna
+    .venv/bin/python -m benchmarks.overhead sleeping                    # how busy 64 slots of 1 s and 8 of 100 ms are
+
+Everything is real but the fit: worker processes, folds, predictions on disk, journal, recorder and sampler. The family
+of these jobs has ten parameters and predicts a constant; it and a machine of many cores exist in the frozen copy of the
+package only. Rates are those of the journal, between one told trial and another; a run counts as drained when
+``optuna.db`` holds every trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+from benchmarks.place import frozen_package, markdown, with_environment, working_folder, write_json
+from tests.chaos.evidence import Process, children_of, processes, read_journal, scheduler_of
+
+FAMILY = '''"""Sleeps, and predicts a constant: for benchmarks."""
+
+import os
+import time
+
+from optimizer.models.base import SpaceDescription
+from optimizer.search_space import Float, Parameter, SearchSpace
+
+
+class Model:
+    best_iteration = None
+    device = "cpu"
+
+    def __init__(self, value):
+        self.value = value
+
+    def predict(self, x):
+        import numpy as np
+
+        return np.full(len(x), self.value)
+
+    def save(self, path):
+        path.write_text(repr(self.value))
+
+
+class Sleeper:
+    name, library, runtime, devices, gpu_api = "sleeper", "numpy", "none", ("cpu",), ""
+    default_device, suffix = "cpu", ".txt"
+
+    def describe(self, summary):
+        names = [f"x{i}" for i in range(10)]
+        return SpaceDescription(space=SearchSpace(tuple(Parameter(n, Float(0.0, 1.0)) for n in names)),
+                                starts=(dict.fromkeys(names, 0.5),))
+
+    def fit(self, data, params, context):
+        seconds = float(os.environ["OPTIMIZER_SLEEP_S"])
+        if seconds:
+            time.sleep(seconds)
+        return Model(float(sum((value - 0.3) ** 2 for value in params.values())))
+
+    def load(self, path, task, n_classes, threads, cardinalities):
+        return Model(float(path.read_text()))
+
+
+FAMILY = Sleeper()
+'''
+#: Trials over which a rate is taken.
+WINDOW = 100
+
+
+def machine_of_many(code: Path) -> None:
+    """In the frozen copy alone: as many cores as the environment says, and nobody is pinned to one."""
+    for name, found, instead in (
+        ("resources.py", "cores = sorted(os.sched_getaffinity(0))",
+         'cores = list(range(int(os.environ["OPTIMIZER_CORES"])))'),
+        ("resources.py", "MOST_CPU_SLOTS = 16", "MOST_CPU_SLOTS = 64"),
+        ("worker.py", "os.sched_setaffinity(0, settings.cores)", "pass"),
+    ):
+        path = code / "optimizer" / name
+        text = path.read_text(encoding="utf-8")
+        assert text.count(found) == 1, f"{name} has changed: {found}"
+        path.write_text(text.replace(found, instead), encoding="utf-8")
+
+
+def write_study(folder: Path, *, trials: int, folds: int, sampler: str, name: str) -> Path:
+    """A study of the sleeping family on a table of 60 rows."""
+    chance = np.random.default_rng(0)
+    rows = "\n".join(",".join(f"{value:.4f}" for value in row) for row in chance.normal(size=(60, 4)))
+    (folder / "table.csv").write_text(f"a,b,c,y\n{rows}\n", encoding="utf-8")
+    study = folder / f"{name}.toml"
+    study.write_text(f'trials = {trials}\nfolds = {folds}\nseed = 1\nsampler = "{sampler}"\npruner = "none"\n'
+                     f'families = ["sleeper"]\n[[datasets]]\ntrain = "table.csv"\ntarget = "y"\nmetric = "rmse"\n',
+                     encoding="utf-8")
+    return study
+
+
+def run(study: Path, environment: dict[str, str], *, cores: int, sleep_s: float) -> dict[str, Any]:
+    """Carry a study out; what its journal and its processes say."""
+    own = {**environment, "OPTIMIZER_CORES": str(cores), "OPTIMIZER_SLEEP_S": str(sleep_s)}
+    begun = time.monotonic()
+    seen: dict[str, float] = {}
+    memory: list[tuple[int, float]] = []
+    with study.with_suffix(".log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "optimizer", "run", str(study), "--plain"],
+                                   env=with_environment(own), cwd=study.parent, stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=log)
+        while process.poll() is None:
+            time.sleep(1.0)
+            look(study.with_suffix(""), seen, memory)
+    if process.returncode:
+        raise RuntimeError(f"it ended with {process.returncode}; see {study.with_suffix('.log')}")
+    journal = read_journal(study.with_suffix(""))
+    told = [r["t"] for r in journal.of("trial_told")]
+    gaps = [1000 * r["gap_s"] for r in journal.of("job_started") if r["gap_s"] is not None]
+    return {"told": told, "gaps_ms": gaps, "records": journal.of("trial_told"), "cpu_s": seen, "memory": memory,
+            "wall_s": time.monotonic() - begun}
+
+
+def look(folder: Path, seen: dict[str, float], memory: list[tuple[int, float]]) -> None:
+    """CPU seconds of each process of the run so far, and the scheduler's memory by the number of told trials."""
+    scheduler = scheduler_of(folder)
+    if scheduler is None:
+        return
+    everyone = processes()
+    for one in [*(p for p in everyone if p.pid == scheduler), *children_of(scheduler, everyone)]:
+        seen[name_of(one, scheduler)] = cpu_seconds(one.pid)
+    try:
+        status = json.loads((folder / "status.json").read_bytes())
+        told = sum(f.get("complete", 0) for f in status["families"])
+        rollup = Path(f"/proc/{scheduler}/smaps_rollup").read_text()
+        memory.append((told, int(rollup.split("Pss:")[1].split()[0]) / 1024))
+    except (OSError, ValueError, KeyError, IndexError):
+        return
+
+
+def name_of(one: Process, scheduler: int) -> str:
+    """Its role, and for workers which."""
+    return "scheduler" if one.pid == scheduler else f"{one.role} {one.pid}" if one.role == "worker" else one.role
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process; 0 where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rate_at(told: list[float], number: int) -> float | None:
+    """Trials a second over a window that ends with this one."""
+    if len(told) < number or number <= WINDOW:
+        return None
+    return WINDOW / (told[number - 1] - told[number - 1 - WINDOW])
+
+
+STOCK = '''
+import sys, time
+import optuna
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+sampler = optuna.samplers.TPESampler(seed=int(sys.argv[2]))
+study = optuna.load_study(study_name="s", storage=sys.argv[1], sampler=sampler)
+def objective(trial):
+    value = sum((trial.suggest_float(f"x{i}", 0, 1) - 0.3) ** 2 for i in range(10))
+    for step in range(5):
+        trial.report(value, step)
+    return value
+study.optimize(objective, n_trials=int(sys.argv[3]))
+'''
+
+
+def stock_rate(folder: Path, before: int) -> float:
+    """Trials a second of two processes on one file that holds so many already; by the trials' own times."""
+    url = f"sqlite:///{folder / f'stock-{before}.db'}"
+    study = optuna.create_study(study_name="s", storage=url)
+    chance = np.random.default_rng(before)
+    spaces = {f"x{i}": optuna.distributions.FloatDistribution(0, 1) for i in range(10)}
+    points = chance.uniform(size=(before, 10))
+    study.add_trials([
+        optuna.create_trial(params={f"x{i}": float(x) for i, x in enumerate(point)}, distributions=spaces,
+                            value=float(((point - 0.3) ** 2).sum()),
+                            intermediate_values=dict.fromkeys(range(5), float(((point - 0.3) ** 2).sum())))
+        for point in points])
+    runs = [subprocess.Popen([sys.executable, "-c", STOCK, url, str(seed), str(WINDOW // 2)]) for seed in (1, 2)]
+    codes = [process.wait() for process in runs]
+    if any(codes):
+        raise RuntimeError("stock Optuna failed")
+    new = sorted(t.datetime_complete for t in study.get_trials(deepcopy=False)[before:] if t.datetime_complete)
+    return (len(new) - 1) / (new[-1] - new[0]).total_seconds()
+
+
+def gaps_of(gaps_ms: list[float]) -> tuple[str, str]:
+    """Median and 99th percentile."""
+    return f"{statistics.median(gaps_ms):.2f}", f"{sorted(gaps_ms)[len(gaps_ms) * 99 // 100]:.1f}"
+
+
+def nothing(folder: Path, environment: dict[str, str], trials: int, *, stock: bool) -> str:
+    """Part one: no-op jobs."""
+    result = run(write_study(folder, trials=trials, folds=5, sampler="tpe", name="nothing"), environment, cores=2,
+                 sleep_s=0.0)
+    rows: list[tuple[object, ...]] = []
+    for number in (n for n in (200, 1000, 5000, 10000) if n <= trials):
+        ours = rate_at(result["told"], number)
+        theirs = stock_rate(folder, number - WINDOW) if stock else None
+        rows.append((number, f"{ours:.1f}" if ours else "", f"{theirs:.1f}" if theirs else "",
+                     f"{ours / theirs:.1f}" if ours and theirs else ""))
+    gaps = result["gaps_ms"]
+    text = markdown(("trials so far", "ours, trials/s", "stock, trials/s", "ratio"), rows)
+    text += f"\n\ngap between two jobs: {gaps_of(gaps)[0]} ms, p99 {gaps_of(gaps)[1]} ms"
+    text += f"\nCPU seconds: { {name: round(value, 1) for name, value in sorted(result['cpu_s'].items())} }"
+    memory = [(told, mb) for told, mb in result["memory"] if told]
+    if memory:
+        (first, at_first), (last, at_last) = memory[0], memory[-1]
+        text += f"\nscheduler: {at_first:.0f} MB at {first} trials, {at_last:.0f} MB at {last}"
+    write_json(folder / "nothing.json", {k: v for k, v in result.items() if k != "records"})
+    return text
+
+
+def sleeping(folder: Path, environment: dict[str, str], seconds: float) -> str:
+    """Part two: how much of the slots' time is spent in jobs, warm-up apart."""
+    rows: list[tuple[object, ...]] = []
+    for slots, job_s in ((64, 1.0), (8, 0.1)):
+        for sampler in ("random", "tpe"):
+            trials = int(slots / job_s * seconds)
+            study = write_study(folder, trials=trials, folds=2, sampler=sampler, name=f"sleeping-{slots}-{sampler}")
+            result = run(study, environment, cores=slots, sleep_s=job_s / 2)
+            told = result["told"]
+            # From when every slot has ended a job to when the first finds none.
+            middle = [r for r in result["records"] if told[0] + 3 * job_s <= r["at"] <= told[-1] - 2 * job_s]
+            span = middle[-1]["at"] - middle[0]["at"]
+            busy = sum(r["seconds"] for r in middle[1:]) / (slots * span)
+            rows.append((slots, job_s, sampler, len(middle), f"{100 * busy:.1f}", *gaps_of(result["gaps_ms"]),
+                         f"{100 * result['cpu_s'].get('scheduler', 0.0) / result['wall_s']:.1f}"))
+    return markdown(("slots", "job s", "sampler", "trials", "busy %", "gap ms, median", "gap ms, p99",
+                     "scheduler, % of a core"), rows)
+
+
+def main() -> None:
+    """Measure one part and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("part", choices=("nothing", "sleeping"))
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of sleeping jobs per slot")
+    parser.add_argument("--without-stock", action="store_true")
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    folder = working_folder(options.folder, "overhead")
+    frozen = frozen_package(folder)
+    code = Path(frozen["PYTHONPATH"])
+    (code / "optimizer" / "models" / "sleeper.py").write_text(FAMILY, encoding="utf-8")
+    machine_of_many(code)
+    print(f"{options.part}, code {frozen['CODE']}, {os.cpu_count()} cores; in {folder}", flush=True)
+    text = (nothing(folder, frozen, options.trials, stock=not options.without_stock) if options.part == "nothing"
+            else sleeping(folder, frozen, options.seconds))
+    (folder / f"{options.part}.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
