@@ -5,6 +5,7 @@ RUN ?= s5e7
 SECONDS ?= 60
 MINUTES ?= 60
 RUNS ?= 50
+FAST := tests/unit tests/contracts tests/test_architecture.py
 
 help:  ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,10 +22,10 @@ demo: install  ## install, then search three real datasets for about a minute
 	$(BIN)/optimizer run studies/demo.toml
 
 test: test-fast  ## every test; those that need something that is not here are skipped by name
-	$(BIN)/python -m pytest tests/acceptance
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(FAST)) tests
 
 test-fast: install  ## unit and contract tests, a file per core at a time
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/contracts tests/test_architecture.py
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(FAST)
 
 check: install  ## ruff, mypy --strict, spelling, architecture
 	$(BIN)/ruff check optimizer tests tools benchmarks

@@ -1,7 +1,9 @@
 """Who is compared: us, stock Optuna as people write it, and stock Optuna tuned by hand for this machine.
 
-Each gets a `Task` and gives a `Showing`. All work on the same table, folds, search spaces, fits and early stopping;
-what differs is layout, pinning, pruning, starts, and what is done between two fits.
+Each gets a `Task` and gives a `Showing`. All work on the same table, folds, search spaces, fits and early stopping.
+What differs is ours to show: layout and pinning, the pruner, known good starting points, a multivariate sampler that
+knows what runs, binned data kept between fits. Stock has Optuna's defaults there, and is given the encoded table in
+memory, which most scripts read again.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 import msgspec
 
 from benchmarks import stock
-from benchmarks.place import ROOT, with_environment
+from benchmarks.place import with_environment
 from tests.chaos.evidence import read_journal
 
 #: A sampler of ours for benchmarks only, put beside the others in the frozen copy of the package: a recorded list.
@@ -131,17 +133,18 @@ def ours(task: Task, folder: Path, environment: dict[str, str]) -> Showing:
     return _showing("ours", task, wall, cpu, trials)
 
 
-def stock_as_written(task: Task, folder: Path) -> Showing:
+def stock_as_written(task: Task, folder: Path, environment: dict[str, str]) -> Showing:
     """One process per family, each with the threads that the libraries take by themselves: all cores."""
-    return _stock("stock as written", task, folder, threads=os.cpu_count() or 1, pruner="none")
+    return _stock("stock as written", task, folder, environment, threads=os.cpu_count() or 1, pruner="none")
 
 
-def stock_by_hand(task: Task, folder: Path) -> Showing:
+def stock_by_hand(task: Task, folder: Path, environment: dict[str, str]) -> Showing:
     """One process per family with one thread each, and Optuna's median pruner."""
-    return _stock("stock by hand", task, folder, threads=1, pruner="none" if task.points else "median")
+    return _stock("stock by hand", task, folder, environment, threads=1, pruner="none" if task.points else "median")
 
 
-def _stock(name: str, task: Task, folder: Path, *, threads: int, pruner: str) -> Showing:
+def _stock(name: str, task: Task, folder: Path, environment: dict[str, str], *, threads: int,
+           pruner: str) -> Showing:
     begun = time.clock_gettime(time.CLOCK_BOOTTIME)
     until = None if task.seconds is None else begun + task.seconds
     commands, outs = [], []
@@ -152,8 +155,8 @@ def _stock(name: str, task: Task, folder: Path, *, threads: int, pruner: str) ->
             database=str(folder / f"{family}.db"), out=str(outs[-1]), until=until,
             points=tuple(task.points.get(family, ())))
         commands.append([sys.executable, "-m", "benchmarks.stock", msgspec.json.encode(settings).decode()])
-    threads_of_libraries = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    wall, cpu = _carried_out(commands, ROOT, folder / "stock.log", threads_of_libraries)
+    own = {**environment, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))}
+    wall, cpu = _carried_out(commands, Path(environment["PYTHONPATH"]), folder / "stock.log", own)
     decided = [msgspec.json.decode(line, type=stock.Trial) for out in outs if out.exists()
                for line in out.read_bytes().splitlines()]
     trials = [Decided(at=t.at - begun, family=t.family, state=t.state, score=t.score, fit_seconds=t.fit_seconds)
@@ -162,6 +165,8 @@ def _stock(name: str, task: Task, folder: Path, *, threads: int, pruner: str) ->
 
 
 def _showing(name: str, task: Task, wall: float, cpu: float, trials: list[Decided]) -> Showing:
+    if task.seconds is not None:
+        wall = min(wall, task.seconds)  # stock lets its last trial finish, which does not count
     in_time = [t for t in trials if task.seconds is None or t.at <= task.seconds]
     return Showing(contestant=name, dataset=task.dataset, seed=task.seed, wall_s=wall, cpu_s=cpu,
                    trials=tuple(sorted(in_time, key=lambda t: t.at)))
@@ -173,11 +178,12 @@ def _carried_out(commands: list[list[str]], cwd: Path, log: Path, environment: d
     with log.open("ab") as stream:
         processes = [subprocess.Popen(command, cwd=cwd, env=with_environment(environment), stdin=subprocess.DEVNULL,
                                       stdout=stream, stderr=stream) for command in commands]
-    cpu = 0.0
+    cpu, failed = 0.0, 0
     for process in processes:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         cpu += usage.ru_utime + usage.ru_stime
-        if process.returncode:
-            raise RuntimeError(f"a contestant ended with {process.returncode}; see {log}")
+        failed = failed or process.returncode
+    if failed:
+        raise RuntimeError(f"a contestant ended with {failed}; see {log}")
     return time.monotonic() - begun, cpu

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+#: What a frozen copy holds.
+_COPIED = ("optimizer", "benchmarks", "tests")
 
 
 def working_folder(given: Path | None, name: str) -> Path:
@@ -22,7 +24,7 @@ def working_folder(given: Path | None, name: str) -> Path:
 
 
 def frozen_package(folder: Path) -> dict[str, str]:
-    """Copy the committed package into this folder; the environment in which every process runs the copy.
+    """Copy the committed package, with the benchmarks, into this folder; the environment that runs the copy.
 
     ``CODE`` in it says which commit that is. Where there is no repository, the package is taken as it lies there.
     """
@@ -32,10 +34,11 @@ def frozen_package(folder: Path) -> dict[str, str]:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True,
                             check=False).stdout.strip()
     if commit:
-        packed = subprocess.run(["git", "archive", commit, "optimizer"], cwd=ROOT, capture_output=True, check=True)
+        packed = subprocess.run(["git", "archive", commit, *_COPIED], cwd=ROOT, capture_output=True, check=True)
         subprocess.run(["tar", "x", "-C", str(copy)], input=packed.stdout, check=True)
     else:
-        shutil.copytree(ROOT / "optimizer", copy / "optimizer", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in _COPIED:
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     return {"PYTHONPATH": str(copy), "CODE": commit or "as it lies there"}
 
 

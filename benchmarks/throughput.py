@@ -82,11 +82,16 @@ def recorded(task: Task, seed: int, points: int) -> Task:
 
 def spread(values: list[float]) -> str:
     """Median with the least and the largest."""
+    if not values:
+        return ""
     return f"{statistics.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
 
 
 def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]:
-    """A line per contestant: what it decided, and what that took."""
+    """A line per contestant: what it decided, and what that took.
+
+    Seconds inside fits are wall seconds: where more threads run than there are cores they hold waiting, too.
+    """
     rows: list[tuple[object, ...]] = []
     for name in dict.fromkeys(s.contestant for s in showings):
         own = [s for s in showings if s.contestant == name]
@@ -115,8 +120,7 @@ def compare_list(folder: Path, environment: dict[str, str], rounds: int, points:
                 if name == "stock" and not stock:
                     continue
                 place = _fresh(folder / f"{dataset}-{seed}-{name}")
-                showings.append(contestant(one, place, environment) if name == "ours" else
-                                contestant(one, place))  # type: ignore[operator]
+                showings.append(contestant(one, place, environment))
                 _say(showings[-1])
                 write_json(folder / f"list-{dataset}.json", [msgspec.to_builtins(s) for s in showings])
         text.append(markdown(HEAD, rows_of(showings, get_metric(task.metric).direction == "maximize")))
@@ -138,23 +142,32 @@ def compare_search(folder: Path, environment: dict[str, str], rounds: int, secon
         showings: list[Showing] = []
         for seed in range(1, rounds + 1):
             one = dataclasses.replace(task, seed=seed, seconds=seconds)
-            hand = stock_by_hand(one, _fresh(folder / f"{dataset}-{seed}-hand"))
-            _say(hand)
-            mine = ours(one, _fresh(folder / f"{dataset}-{seed}-ours"), environment)
-            _say(mine)
+            shown: dict[str, Showing] = {}
+            # Whoever is first in one round is second in the next.
+            for name in ("hand", "ours")[:: 1 if seed % 2 else -1]:
+                contestant = ours if name == "ours" else stock_by_hand
+                shown[name] = contestant(one, _fresh(folder / f"{dataset}-{seed}-{name}"), environment)
+                _say(shown[name])
+            hand, mine = shown["hand"], shown["ours"]
             showings += [hand, mine]
-            goal = hand.best(maximize)
-            reached = None if goal is None else mine.reached(goal, maximize)
-            shares.append(reached / seconds if reached is not None else float("inf"))
+            reached, theirs = _reached(mine, hand, maximize), _reached(hand, mine, maximize)
+            shares.append(reached / seconds)
             decided.append(len(mine.trials) / max(1, len(hand.trials)))
             text.append(f"{dataset}, seed {seed}: decided {decided[-1]:.2f} times by hand; best {mine.best(maximize)} "
-                        f"against {goal}; what by hand had after {seconds:.0f} s was reached after "
-                        f"{'never' if reached is None else f'{reached:.0f} s'}")
+                        f"against {hand.best(maximize)}; we had by hand's best after {reached:.0f} s, by hand had ours "
+                        f"after {theirs:.0f} s (inf: never)")
             write_json(folder / f"search-{dataset}.json", [msgspec.to_builtins(s) for s in showings])
         text.append(markdown(HEAD, rows_of(showings, maximize)))
     text.append(f"decided, ours / by hand: {spread(decided)}\nshare of the time until what by hand had at its end: "
                 f"{spread(shares)}")
     return "\n\n".join(text)
+
+
+def _reached(one: Showing, other: Showing, maximize: bool) -> float:
+    """Seconds until one had what the other had in the end; infinite where it never did."""
+    goal = other.best(maximize)
+    seconds = 0.0 if goal is None else one.reached(goal, maximize)
+    return float("inf") if seconds is None else seconds
 
 
 def _fresh(folder: Path) -> Path:

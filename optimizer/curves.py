@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+#: Folds whose fits are watched: the first two, where a hopeless trial has not been found out yet.
+WATCHED_STEPS = 2
 #: Progress at which the loss is noted.
 CHECKPOINTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 
@@ -39,9 +41,12 @@ class FitWatch:
         return self.cut
 
     def completed_curve(self) -> tuple[float, ...]:
-        """The loss at every checkpoint, to seven digits; a fit that ended before one had its lowest loss there."""
+        """The loss at every checkpoint, to seven digits; a fit that ended before one had its lowest loss there.
+
+        Empty where the fit told no loss, or one that is no number.
+        """
         losses = self.curve + [self._lowest] * (len(CHECKPOINTS) - len(self.curve))
-        return tuple(float(f"{loss:.7g}") for loss in losses)
+        return tuple(float(f"{loss:.7g}") for loss in losses) if all(map(math.isfinite, losses)) else ()
 
 
 def watched(params: Mapping[str, Any], limits: Sequence[float | None]) -> FitWatch | None:

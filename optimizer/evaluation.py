@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optimizer.curves import watched
+from optimizer.curves import WATCHED_STEPS, watched
 from optimizer.errors import NotFiniteFault, WrongDeviceFault
 from optimizer.messages import CrossValidation, Job, JobFinished, StepFinished
 from optimizer.metrics import Metric, get_metric
@@ -52,12 +52,14 @@ def evaluate(
     trial = _Trial(job.workload, table, family, threads, opencl, cache)
     for step in range(table.meta.steps):
         seconds = trial.take(step)
+        if trial.cut:
+            return _finished(job, trial, meter, outcome="pruned")
         mean = statistics.fmean(trial.scores)
         emit(StepFinished(
             lease=job.lease, step=step, score=trial.scores[-1], running_mean=mean, seconds=seconds,
         ))
         last = step == table.meta.steps - 1
-        if trial.cut or (not last and _is_hopeless(mean, step, job.workload.limits, trial.metric)):
+        if not last and _is_hopeless(mean, step, job.workload.limits, trial.metric):
             return _finished(job, trial, meter, outcome="pruned")
     trial.predict_test_rows_held_back()
     return _stored(job, trial, meter, store)
@@ -82,7 +84,7 @@ class _Trial:
     scores: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     fit_seconds: float = 0.0
-    #: Of each fold so far, where fits are watched.
+    #: Of each watched fold so far.
     curves: list[tuple[float, ...]] = field(default_factory=list)
     #: The last fit was stopped as hopeless.
     cut: bool = False
@@ -122,13 +124,14 @@ class _Trial:
         return "gpu" if self.models and all(m.device == "gpu" for m in self.models) else "cpu"
 
     def take(self, step: int) -> float:
-        """Fit, predict and score one fold; returns its seconds."""
+        """Fit one fold and, unless the fit was cut short, predict and score it; returns its seconds."""
         begun = time.perf_counter()
         train, valid = self.table.split(step)
         model, fit_seconds = self._fit(step, train, valid)
-        self._record_fold(step, model, valid)
-        if step in self.exported_steps and not self.cut:
-            self._predict_test_rows(model, fit_seconds)
+        if not self.cut:
+            self._record_fold(step, model, valid)
+            if step in self.exported_steps:
+                self._predict_test_rows(model, fit_seconds)
         self.step_seconds.append(time.perf_counter() - begun)
         return self.step_seconds[-1]
 
@@ -172,7 +175,7 @@ class _Trial:
             cardinalities=meta.cardinalities, task=meta.task, n_classes=len(meta.classes),
         )
         watch = None
-        if workload.fit_limits is not None:
+        if workload.fit_limits is not None and step < WATCHED_STEPS:
             watch = watched(workload.params, workload.fit_limits[step] if step < len(workload.fit_limits) else ())
         context = FitContext(
             threads=self.threads, device=workload.device, seed=(workload.seed + step) % 2**31, metric=self.metric.name,
@@ -256,7 +259,7 @@ def _finished(
 ) -> JobFinished:
     scores = trial.scores
     return JobFinished(
-        lease=job.lease, outcome=outcome, score=trial.score,
+        lease=job.lease, outcome=outcome, score=trial.score if scores else None,
         standard_error=statistics.stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else None,
         fold_scores=tuple(scores), pooled_score=pooled_score,
         best_iterations=tuple(m.best_iteration for m in trial.models), step_seconds=tuple(trial.step_seconds),
@@ -264,7 +267,7 @@ def _finished(
         peak_rss_mb=meter.peak_rss_mb(), device=trial.device, predictions_sha256=written[0],
         predictions_bytes=written[1], test_predicted=test_predicted, models_kept=models_kept, cut=trial.cut,
         # Of a pruned trial nobody learns how its fits would have ended.
-        curves=tuple(trial.curves) if outcome == "complete" else (),
+        curves=tuple(trial.curves) if outcome == "complete" and all(trial.curves) else (),
     )
 
 

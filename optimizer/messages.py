@@ -118,8 +118,8 @@ class JobFinished(Message, frozen=True, kw_only=True):
     lease: int
     #: ``complete`` or ``pruned``.
     outcome: str
-    #: Mean of the fold scores that were evaluated.
-    score: float
+    #: Mean of the fold scores that were evaluated; ``None`` where the first fit was cut short.
+    score: float | None
     #: Standard error of that mean; ``None`` for a single step.
     standard_error: float | None
     fold_scores: tuple[float, ...]
@@ -142,9 +142,9 @@ class JobFinished(Message, frozen=True, kw_only=True):
     predictions_bytes: int
     test_predicted: bool
     models_kept: bool
-    #: The last fold's fit was cut short, so that its score is the one of a model half made.
+    #: The last fit was cut short as hopeless, so that its fold has no score.
     cut: bool = False
-    #: Validation losses of a complete trial, by fold and checkpoint of `optimizer.curves`; empty where not watched.
+    #: Validation losses of a complete trial, by watched fold and checkpoint of `optimizer.curves`.
     curves: tuple[tuple[float, ...], ...] = ()
 
 

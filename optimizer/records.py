@@ -23,14 +23,14 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     space: str
     seed: int
     metric: str
-    #: Mean over the evaluated folds; ``None`` for a failed trial.
+    #: Mean over the evaluated folds; ``None`` for a failed trial, and for one whose first fit was cut short.
     score: float | None = None
     standard_error: float | None = None
     fold_scores: tuple[float, ...] = ()
     pooled_score: float | None = None
-    #: The last fold's fit was cut short, so that its score is the one of a model half made.
+    #: The last fit was cut short as hopeless, so that its fold has no score.
     cut: bool = False
-    #: Validation losses by fold and checkpoint of `optimizer.curves`; empty where the fits were not watched.
+    #: Validation losses of a complete trial, by watched fold and checkpoint of `optimizer.curves`.
     curves: tuple[tuple[float, ...], ...] = ()
     best_iterations: tuple[int | None, ...] = ()
     step_seconds: tuple[float, ...] = ()

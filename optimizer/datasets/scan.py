@@ -86,7 +86,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         with cast(IO[bytes], gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
             yield stream
     except (gzip.BadGzipFile, zlib.error) as error:
-        if str(error).startswith("Not a gzip"):
+        if not _begins_as_gzip(path):
             raise DatasetError("its name says gzip, and it is none", path=path,
                                hint="if it is not packed, let its name end in .csv") from error
         raise DatasetError("a damaged gzip file: it cannot be unpacked to its end", path=path,
@@ -97,6 +97,11 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise DatasetError(f"cannot be read: {error.strerror or error}", path=path,
                            hint="look whether you may read it, and whether its disk is there") from error
+
+
+def _begins_as_gzip(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
 
 
 def scan(path: Path, progress: Progress) -> Scan:

@@ -102,6 +102,8 @@ class Book:
         self._pruner = load_pruner(study.pruner)
         self._searches: dict[tuple[str, str], Search] = {}
         self._under_way: dict[str, UnderWay] = {}
+        #: By dataset, family and kind of loss: of how many complete trials, and the limits inside fits.
+        self._known_fit_limits: dict[tuple[str, str, str], tuple[int, FitLimits]] = {}
 
     @property
     def told(self) -> int:
@@ -237,12 +239,19 @@ class Book:
                                    steps=ledger.families[family].steps)
 
     def _fit_limits(self, trial: str) -> FitLimits | None:
-        """The losses above which the fits of a trial that starts now are cut short."""
+        """The losses above which the fits of a trial that starts now are cut short; ``None`` where nobody looks."""
+        if not self._pruner.looks_inside:
+            return None
         dataset, family, _ = split_trial_id(trial)
-        kind = kind_of_loss(self._under_way[trial].params)
-        alike = [t for t in self._searches[dataset, family].searcher.history() if t.kind_of_loss == kind]
-        ledger = self.ledgers[dataset]
-        return self._pruner.fit_limits(alike, steps=ledger.families[family].steps, maximize=ledger.maximize)
+        ledger, kind = self.ledgers[dataset], kind_of_loss(self._under_way[trial].params)
+        complete = ledger.families[family].complete
+        known_from, limits = self._known_fit_limits.get((dataset, family, kind), (-1, ()))
+        # They take as long as asking does, and change little from one trial to the next.
+        if complete > max(known_from, 1.05 * known_from):
+            alike = [t for t in self._searches[dataset, family].searcher.history() if t.kind_of_loss == kind]
+            limits = self._pruner.fit_limits(alike, steps=ledger.families[family].steps, maximize=ledger.maximize)
+            self._known_fit_limits[dataset, family, kind] = complete, limits
+        return limits
 
     def workload(self, lease: Lease, slot_kind: str) -> CrossValidation:
         """What a worker is told of a trial."""

@@ -88,15 +88,23 @@ class EventLog:
         with contextlib.suppress(OSError), self._log_file.open("a", encoding="utf-8") as stream:
             stream.write(f"{text}\n")
 
+    def check_folder(self) -> None:
+        """See that the run's folder is where it was.
+
+        Raises:
+            StorageFault: it is gone, and with it the run.
+        """
+        if not self._journal.is_in_its_folder():
+            raise StorageFault(f"{self._journal.path.parent} was moved away or deleted while the run was going on, so "
+                               "the run has ended; put the folder back and start it again, to go on from there")
+
     def retry(self) -> None:
         """Once a second: see that the journal is where it was and write what waits; say when things are well again.
 
         Raises:
             StorageFault: the run's folder is gone, and with it the run.
         """
-        if not self._journal.is_in_its_folder():
-            raise StorageFault(f"{self._journal.path.parent} was moved away or deleted while the run was going on, so "
-                               "the run has ended; put the folder back and start it again, to go on from there")
+        self.check_folder()
         try:
             found = self._journal.keep_in_place()
         except StorageFault as fault:

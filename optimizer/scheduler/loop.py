@@ -227,7 +227,7 @@ class Scheduler:
         elif isinstance(message, JobFailed):
             if message.kind == "storage":
                 # Before it is counted against its trial: where the folder itself is gone, the run is over.
-                self._events.retry()
+                self._events.check_folder()
             self._recovery.job_failed(slot, message, now)
             if message.kind == "storage":
                 self._hold_back(self._storage_trouble())

@@ -111,7 +111,8 @@ def _replay(past: Past, record: dict[str, Any]) -> None:
         past.open_jobs.pop(record["trial"], None)
     if event == "run_started":
         past.incarnation += 1
-        past.first_started = past.first_started or record["t"]
+        # The command began before its first event; a journal of an older version does not say when.
+        past.first_started = past.first_started or record.get("began", record["t"])
     elif event == "dataset_ready":
         past.datasets[record["dataset"]] = record
     elif event == "space_described":

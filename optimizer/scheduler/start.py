@@ -209,7 +209,7 @@ def _run_locked(
             preparation=Preparation(study.datasets, study.families, folder),
             monitor=Monitor(_gpu_watcher(machine, folder)),
         )
-        events.emit("run_started", durable=True, **study_snapshot(study, machine, past))
+        events.emit("run_started", durable=True, began=round(started, 3), **study_snapshot(study, machine, past))
         for notice in (*machine.notices, *notices):
             events.notice(notice)
         book.disk.take_up(past)

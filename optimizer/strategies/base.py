@@ -31,13 +31,13 @@ class DecidedTrial(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
     #: Mean of the first 1, 2, ... fold scores.
     running_means: tuple[float, ...]
-    #: Validation losses by fold and checkpoint, where the fits were watched.
+    #: Validation losses by watched fold and checkpoint.
     curves: tuple[tuple[float, ...], ...] = ()
     #: Losses of one kind can be compared.
     kind_of_loss: str = ""
 
 
-#: By step, then by checkpoint of `optimizer.curves`.
+#: By watched step, then by checkpoint of `optimizer.curves`.
 FitLimits = tuple[tuple[float | None, ...], ...]
 
 
@@ -54,11 +54,14 @@ class Pruner(Protocol):
         """
         ...
 
-    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits | None:
-        """For each step and checkpoint the loss above which the fit is cut short and the trial pruned.
+    #: Whether it looks into fits, so that they have to be watched.
+    looks_inside: bool
 
-        ``None`` where this pruner does not look into fits, so that nobody need watch them. The history holds only
-        trials whose losses are of the kind of the one that is to start.
+    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits:
+        """For each watched step and checkpoint the loss above which the fit is cut short and the trial pruned.
+
+        Asked only of those that look into fits. The history holds only trials whose losses are of the kind of the one
+        that is to start.
         """
         ...
 

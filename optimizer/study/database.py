@@ -7,6 +7,7 @@ trial in state RUNNING nor half a trial, and any Optuna tool can open the file o
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,7 +182,7 @@ class Database:
         """The ids of the trials in the file; by Optuna's tables, for its own reading of 6,000 trials takes seconds."""
         with self._storage.engine.connect() as connection:
             found = connection.execute(_IDS, {"key": TRIAL_ATTRIBUTE})
-            return {msgspec.json.decode(text, type=str) for (text,) in found}
+            return {trial for (text,) in found if isinstance(trial := json.loads(text), str)}
 
     def _study(self, key: StudyKey) -> tuple[int, SearchSpace]:
         """The study of a key; a space that changed since the first is a study of its own, with its hash in its name."""

@@ -206,6 +206,8 @@ def scores_follow(e: Evidence) -> Claim:
         scores, trial = r["fold_scores"], r["trial"]
         if r["state"] == "failed":
             continue
+        if r["state"] == "pruned" and r.get("cut") and not scores and r["score"] is None:
+            continue  # its first fit was cut short
         if not scores or not _same(r["score"], statistics.fmean(scores)):
             broken.append(f"{trial}: score {r['score']}, its folds give {scores}")
         elif len(scores) > 1 and not _same(r["standard_error"], statistics.stdev(scores) / math.sqrt(len(scores))):

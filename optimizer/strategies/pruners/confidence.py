@@ -26,6 +26,8 @@ RANK = 3
 class ConfidencePruner:
     """Gives up on what cannot be expected to matter."""
 
+    looks_inside = False
+
     def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
         """The lowest running mean (highest, where less is better) that may still end among the best three."""
         sign = 1.0 if maximize else -1.0
@@ -42,9 +44,9 @@ class ConfidencePruner:
             bars.append(sign * (target - fmean(still_to_come) - Z * spread))
         return (*bars, None)
 
-    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits | None:
+    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits:
         """None: it does not look into fits."""
-        return None
+        return ()
 
 
 STRATEGY = ConfidencePruner()

@@ -18,6 +18,8 @@ STARTUP = 5
 class MedianPruner:
     """The better half goes on."""
 
+    looks_inside = False
+
     def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
         """The median at each step over every trial that got there, pruned ones included.
 
@@ -31,9 +33,9 @@ class MedianPruner:
             bars.append(median(there) if len(there) >= STARTUP else None)
         return (*bars, None)
 
-    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits | None:
+    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits:
         """None: it does not look into fits."""
-        return None
+        return ()
 
 
 STRATEGY = MedianPruner()

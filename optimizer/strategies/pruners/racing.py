@@ -1,8 +1,8 @@
 """Between folds as `confidence`; inside a fit it gives up where the loss so far foretells a score that cannot matter.
 
-For each fold and checkpoint a line through the complete trials says which final score follows from which loss at that
-point, and the scatter about it how far that can be off. A fit is cut short where even the upper end of the prediction
-interval of its loss stays behind the third best final score. Where losses foretell little the scatter is wide and
+For each watched fold and checkpoint a line through the complete trials says which final score follows from which loss
+at that point, and the scatter about it how far that can be off. A fit is cut short where even the upper end of the
+prediction interval of its loss stays behind the third best final score. Where losses foretell little the scatter is wide and
 nothing is cut. Learning curves of the same model family are an old guide to its end (Domhan et al. 2015); a line in
 place of a model of curves needs ten trials and no assumption about their shape.
 """
@@ -13,29 +13,36 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from optimizer.curves import CHECKPOINTS
+from optimizer.curves import CHECKPOINTS, WATCHED_STEPS
 from optimizer.strategies.base import DecidedTrial, FitLimits
 from optimizer.strategies.pruners.confidence import RANK, ConfidencePruner, Z
 
 #: Complete trials before a fit is cut short.
 STARTUP = 10
+#: Of more, only the latest are fitted: where the search is now.
+LATEST = 200
 
 
 class RacingPruner(ConfidencePruner):
     """Gives up on what cannot be expected to matter, inside fits too."""
 
-    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits | None:
+    looks_inside = True
+
+    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits:
         """The loss whose most hopeful prediction is the third best final score."""
         sign = 1.0 if maximize else -1.0
-        complete = [t for t in history if t.complete and len(t.running_means) == steps == len(t.curves)]
+        # The last step has no limit: a trial that got there is complete.
+        watched = min(steps - 1, WATCHED_STEPS)
+        complete = [t for t in history if t.complete and len(t.running_means) == steps and len(t.curves) >= watched]
         if len(complete) < STARTUP:
             return ()
         scores = [sign * t.running_means[-1] for t in complete]
         target = sorted(scores, reverse=True)[RANK - 1]
+        latest, their_scores = complete[-LATEST:], scores[-LATEST:]
         return tuple(
-            tuple(highest_hopeful([t.curves[step][point] for t in complete], scores, target)
+            tuple(highest_hopeful([t.curves[step][point] for t in latest], their_scores, target)
                   for point in range(len(CHECKPOINTS)))
-            for step in range(steps))
+            for step in range(watched))
 
 
 def highest_hopeful(losses: Sequence[float], scores: Sequence[float], target: float) -> float | None:
@@ -67,7 +74,7 @@ def highest_hopeful(losses: Sequence[float], scores: Sequence[float], target: fl
     for _ in range(60):
         between = (low + high) / 2
         low, high = (between, high) if hope(between * unit) > 0 else (low, between)
-    return mean + high * unit
+    return float(f"{mean + high * unit:.7g}")
 
 
 STRATEGY = RacingPruner()
