@@ -67,6 +67,11 @@ def kind_of(error: BaseException, device: str) -> str:
     return "error"
 
 
+def is_of_the_disk(error: BaseException) -> bool:
+    """Whether the operating system refused a file for a reason that lies in the disk or its quota."""
+    return any(isinstance(e, OSError) and e.errno in _DISK for e in _causes(error))
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The exception, and those that it was raised from."""
     seen: set[int] = set()

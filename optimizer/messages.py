@@ -160,6 +160,8 @@ class JobFailed(Message, frozen=True, kw_only=True):
     #: At most a few thousand characters.
     traceback: str
     seconds: float
+    #: The operating system refused a file: full, over a quota, failing or read-only. No fault of the trial.
+    disk: bool = False
 
 
 class JobRevoked(Message, frozen=True, kw_only=True):

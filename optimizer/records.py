@@ -9,6 +9,8 @@ import msgspec
 from optimizer.errors import ProtocolFault
 
 TrialState = Literal["complete", "pruned", "failed"]
+#: Kinds of failure that take a worker with them or its time: a point that ended so for good is not asked again.
+QUARANTINED = frozenset({"worker_lost", "time_limit"})
 
 
 class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):

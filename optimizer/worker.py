@@ -72,7 +72,10 @@ def main() -> None:
 
 
 def _pin(settings: WorkerSettings) -> None:
-    log = os.open(settings.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        log = os.open(settings.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:  # a disk in trouble: nobody hears what a library prints, and the worker lives
+        log = os.open(os.devnull, os.O_WRONLY)
     null = os.open(os.devnull, os.O_RDONLY)
     for target, source in ((0, null), (1, log), (2, log)):
         os.dup2(source, target)
@@ -222,13 +225,14 @@ def failed(job: Job, error: Exception, seconds: float) -> JobFailed:
     """What a worker says of an exception that ended a job."""
     import traceback
 
-    from optimizer.failures import kind_of
+    from optimizer.failures import is_of_the_disk, kind_of
     from optimizer.messages import JobFailed
 
     kind = kind_of(error, job.workload.device)
     text = "".join(traceback.format_exception(error))
     reason = f"{type(error).__name__}: {error}".splitlines()[0][:500]
-    return JobFailed(lease=job.lease, kind=kind, reason=reason, traceback=text[-_TRACEBACK_LENGTH:], seconds=seconds)
+    return JobFailed(lease=job.lease, kind=kind, reason=reason, traceback=text[-_TRACEBACK_LENGTH:], seconds=seconds,
+                     disk=kind == "storage" and is_of_the_disk(error))
 
 
 def _thread_pools() -> dict[str, int]:

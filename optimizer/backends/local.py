@@ -29,6 +29,8 @@ from optimizer.worker import GPU_LOST_CODE, WorkerSettings
 _CLOSE_S = 5.0
 #: Seconds after which a worker that could not be started counts as lost, so that the next try is not made at once.
 _START_AGAIN_S = 2.0
+#: The same after many such tries, each twice as long after the one before.
+_START_AGAIN_MOST_S = 60.0
 
 
 class _Worker:
@@ -68,6 +70,8 @@ class LocalBackend:
         self._workers: dict[str, _Worker] = {}
         #: Slots whose worker could not be started: when that is said, and why.
         self._not_started: dict[str, tuple[float, str]] = {}
+        #: How often in a row that was tried.
+        self._failures: dict[str, int] = {}
         self._groups = Groups(folder / "logs" / "guard.log")
         #: Processes that SIGKILL did not end; the guard keeps them in mind, and we what is left of them.
         self._abandoned: list[subprocess.Popen[bytes]] = []
@@ -78,7 +82,11 @@ class LocalBackend:
             self._start(slot, opencl)
         except OSError as error:
             # Too many processes, descriptors or too little memory now; in a while it may go.
-            self._not_started[slot.name] = self._clock() + _START_AGAIN_S, f"could not be started: {error}"
+            failures = self._failures[slot.name] = self._failures.get(slot.name, 0) + 1
+            wait_s = min(_START_AGAIN_MOST_S, _START_AGAIN_S * 2 ** (failures - 1))
+            self._not_started[slot.name] = self._clock() + wait_s, f"could not be started: {error}"
+        else:
+            self._failures.pop(slot.name, None)
 
     def _start(self, slot: Slot, opencl: tuple[int, int] | None) -> None:
         logs = self._folder / "logs"
@@ -133,7 +141,8 @@ class LocalBackend:
         for slot, (due, reason) in list(self._not_started.items()):
             if self._clock() >= due:
                 del self._not_started[slot]
-                received.append((slot, WorkerLost(reason=reason)))
+                # Nothing was wrong with a worker: there was none.
+                received.append((slot, WorkerLost(reason=reason, orderly=True)))
         self._groups.look()
         self._bury_late_ones()
         return received
@@ -216,7 +225,7 @@ class LocalBackend:
         worker.hang_up()
         if worker.ended_for:
             return WorkerLost(reason=worker.ended_for)
-        if worker.ending is not None and worker.ending.killed is not None:
+        if worker.ending is not None and worker.ending.killed is not None and code == -signal.SIGKILL:
             return WorkerLost(reason="closed its channel")
         if code == 0 and worker.retiring:
             return WorkerLost(reason=f"made room for a fresh one: {worker.retiring}", orderly=True)

@@ -32,6 +32,8 @@ from optimizer.config.syntax import explained, unclosed
 from optimizer.datasets.problem import Problem
 from optimizer.errors import StudyFileError, did_you_mean
 
+#: Fits of one trial; its messages, which tell of each, have a largest size.
+MOST_STEPS = 1000
 #: A study file is written by hand; what is larger is another kind of file.
 MAX_BYTES = 2**20
 #: Levels of tables and lists; the deepest key there is, ``family.x.space.y.low``, has five.
@@ -80,6 +82,9 @@ def load_study(path: Path | str, known: KnownNames, overrides: Overrides | None 
     _check_names(file, known, mistakes)
     if file.time_per_dataset is not None and file.trials is not None:
         mistakes.add(("trials",), "time_per_dataset is given too; a dataset's budget is one of the two")
+    if file.folds * file.repeats > MOST_STEPS:
+        mistakes.add(("repeats",), f"{file.folds} folds, drawn {file.repeats} times, are {file.folds * file.repeats} "
+                                   f"fits of each trial; expected at most {MOST_STEPS}")
     absolute = Path(os.path.abspath(path))
     if not is_utf8(str(absolute)):
         raise StudyFileError([f"{shown_path(absolute)}: a folder's name is not UTF-8; rename it"])

@@ -91,7 +91,7 @@ class DiskKeeper:
                                 f"recorded as evicted; the first is {gone[0].trial}")
             for record in gone:
                 self._tell_evicted(record.trial, record.predictions_bytes, "missing")
-        self._make_room()
+        self.make_room()
 
     def expect(self, dataset: str, trial_bytes: int, trials: float | None) -> None:
         """Say once per dataset where the limit or the disk will not hold what its trials keep.
@@ -118,6 +118,8 @@ class DiskKeeper:
             # A lost attempt may have written its predictions before it was lost.
             keep = record.attempt if record.predictions == "kept" else None
             self._remove(lambda: self._store.drop_predictions(record.trial, but=keep), 0)
+            if not record.models_kept:
+                self._remove(lambda: self._store.drop_models(record.trial), 0)
         models = None
         if record.models_kept:
             try:
@@ -125,7 +127,7 @@ class DiskKeeper:
             except StorageFault as fault:
                 self._events.notice(f"models of {record.trial} cannot be counted: {fault}")
         self._count(record, None, models)
-        self._make_room()
+        self.make_room()
 
     def drop_models(self, trials: Iterable[str]) -> None:
         """Delete the models of trials that are no longer among the best of their family."""
@@ -144,7 +146,8 @@ class DiskKeeper:
             # Two trials of one second and score share a name; both are then taken for exported.
             self._submissions.setdefault(submission_name(record), set()).add(record.trial)
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
+        """Evict what is over the limit; also once a second, for a run that waits for space tells no trial."""
         self._remove_evicted()
         start, low = self.use.marks(self._at_once)
         if self.use.used <= start:
@@ -180,8 +183,8 @@ class DiskKeeper:
         self._events.emit("predictions_evicted", durable=durable, trial=trial, bytes=size, reason=reason)
 
     def _remove_evicted(self) -> None:
-        """Delete what the journal has as evicted; while the journal cannot be written, it waits."""
-        if not self._to_remove or self._events.trouble:
+        """Delete what the journal has as evicted; while the journal does not have it yet, it waits."""
+        if not self._to_remove or not self._events.settled:
             return
         waiting, self._to_remove = self._to_remove, []
         for trial in waiting:

@@ -49,7 +49,7 @@ from optimizer.scheduler.preparation import DatasetRefused, Preparation, Reading
 from optimizer.scheduler.recovery import Recovery
 from optimizer.scheduler.signals import Signals
 from optimizer.status import RecentTrial, Status, write_status
-from optimizer.study.recorder import Recorder, RecorderTrouble
+from optimizer.study.recorder import Added, Reconciled, Recorder, RecorderNotice, RecorderTrouble
 
 #: Seconds that running jobs are given when the run is asked to stop.
 DRAIN_S = 30.0
@@ -122,6 +122,12 @@ class Scheduler:
         #: When the recorder may be started again, and how often it was.
         self._recorder_from = 0.0
         self._recorder_restarts = 0
+        #: Why ``optuna.db`` is behind now; empty where it is not.
+        self._recorder_trouble = ""
+        #: Until when a disk that refused results is left alone, how often it did so in a row, and what it said.
+        self._disk_rests_until = 0.0
+        self._disk_refusals = 0
+        self._disk_refusal = ""
         self._status_failed = False
         self._next_tick = self._next_memory_tick = 0.0
         self._draining_until: float | None = None
@@ -137,14 +143,16 @@ class Scheduler:
             ahead = math.inf if self._draining_until is not None else self._feeder.until_next(now)
             timeout = max(0.0, min(self._next_tick - now, self._next_memory_tick - now, ahead, self._until_deadline()))
             waitables = [*self._preparation.waitables(), self._signals]
-            if now >= self._recorder_from:  # a dead one's connection is always ready
+            if now >= self._recorder_from and not self.recorder.connection.closed:  # a dead one's is always ready
                 waitables.append(self.recorder.connection)
             for name, message in self._backend.receive(timeout, waitables):
                 self._on_message(name, message)
             self._advance_preparation()
             self._hear_recorder()
             self._obey_signals()
-            if self._draining_until is None and not self._held_back and self.recorder.lag < MOST_LAG:
+            # A recorder that is slow is waited for; one that cannot write is not, for the journal has everything.
+            keeps_up = self.recorder.lag < MOST_LAG or self._recorder_trouble
+            if self._draining_until is None and not self._held_back and keeps_up:
                 self._feeder.fill(time.monotonic())
             self._look_for_the_end()
         return self._ending
@@ -220,6 +228,7 @@ class Scheduler:
                                   score=message.score, running_mean=message.running_mean, seconds=message.seconds)
         elif isinstance(message, JobFinished):
             lease = self._dispatcher.finished(slot, message.lease)
+            self._disk_refusals = 0
             if lease is not None:
                 self._told(self._book.finished(lease, self._slots[slot], self._versions, message))
                 if not self._book.wants_gpus and any(slot.gpu for slot in self._slots.values()):
@@ -228,6 +237,8 @@ class Scheduler:
             if message.kind == "storage":
                 # Before it is counted against its trial: where the folder itself is gone, the run is over.
                 self._events.check_folder()
+            if message.disk:
+                self._let_the_disk_rest(message.reason, now)
             self._recovery.job_failed(slot, message, now)
             if message.kind == "storage":
                 self._hold_back(self._storage_trouble())
@@ -256,7 +267,7 @@ class Scheduler:
     # What others say.
 
     def _advance_preparation(self) -> None:
-        for outcome in self._preparation.advance():
+        for outcome in self._preparation.advance(start=not self._held_back):
             if isinstance(outcome, ReadingOn):
                 self._book.notes[outcome.dataset] = outcome.doing
             elif isinstance(outcome, DatasetRefused):
@@ -267,14 +278,21 @@ class Scheduler:
                 self._recovery.fail_stranded()
 
     def _hear_recorder(self) -> None:
-        while self.recorder.connection.poll(0):
-            reply = self.recorder.receive()
+        while self.recorder.connection.closed or self.recorder.connection.poll(0):
+            reply = None if self.recorder.connection.closed else self.recorder.receive()
             if reply is None:
                 self._restart_recorder()
                 return
-            elif isinstance(reply, RecorderTrouble):
-                self._events.notice(f"optuna.db cannot be written and is tried again; the journal has everything "
-                                    f"({reply.reason})")
+            if isinstance(reply, RecorderTrouble):
+                if reply.reason != self._recorder_trouble:
+                    self._events.notice(f"optuna.db cannot be written and is tried again; the journal has everything, "
+                                        f"and the run goes on ({reply.reason})")
+                self._recorder_trouble = reply.reason
+            elif isinstance(reply, RecorderNotice):
+                self._events.notice(reply.text)
+            elif self._recorder_trouble and isinstance(reply, Added | Reconciled):
+                self._recorder_trouble = ""
+                self._events.notice("optuna.db is written again")
 
     def _restart_recorder(self) -> None:
         """Once a second at most: one that cannot live must not keep the scheduler busy; the journal has everything."""
@@ -285,7 +303,16 @@ class Scheduler:
             self._events.notice("the recorder of optuna.db is gone and is started again; see logs/recorder.log")
         self._recorder_from = now + min(60.0, 2.0 ** self._recorder_restarts)
         self._recorder_restarts += 1
-        self.recorder = self.recorder.restarted()
+        try:
+            self.recorder = self.recorder.restarted()
+        except OSError as error:  # too many processes or too little memory now
+            self._recorder_trouble = f"its recorder cannot be started: {error}"
+
+    def _let_the_disk_rest(self, reason: str, now: float) -> None:
+        """A full quota or a failing disk refuses results: it is tried again later and later, at last every 5 min."""
+        self._disk_refusal = reason
+        self._disk_rests_until = now + min(300.0, 5.0 * 2.0 ** self._disk_refusals)
+        self._disk_refusals += 1
 
     def _obey_signals(self) -> None:
         count = self._signals.taken()
@@ -312,6 +339,8 @@ class Scheduler:
             return
         self._next_tick = now + TICK_S
         self._events.retry()
+        if self._held_back:
+            self._book.disk.make_room()
         pids = {name: self._backend.pid(name) for name in self._slots}
         self._loads = {name: self._monitor.worker(pid, now) for name, pid in pids.items() if pid is not None}
         self._recovery.watch(now, self._loads)
@@ -338,6 +367,8 @@ class Scheduler:
         if free is not None and free < needed:
             return (f"the disk of {self._plan.folder} has {free / 1e6:.0f} MB left, and {needed / 1e6:.0f} MB are "
                     "wanted; it goes on when there is room")
+        if time.monotonic() < self._disk_rests_until:
+            return f"the results of a trial could not be written ({self._disk_refusal}); it is tried again in a while"
         return ""
 
     def _hold_back(self, reason: str) -> None:

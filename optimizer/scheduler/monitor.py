@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 
 import msgspec
@@ -13,6 +14,8 @@ from optimizer.gpus import GpuLoad
 from optimizer.process import ProcessStat, descendants, process_stat, resident_and_shared
 from optimizer.status import MachineStatus
 
+#: Seconds after which a card's figures say nothing of it any more.
+GPU_OLD_S = 10.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -50,15 +53,17 @@ class Monitor:
     def __init__(self, gpu_child: Child | None) -> None:
         self._gpu_child = gpu_child
         self._gpus: dict[str, GpuLoad] = {}
+        self._gpus_at = 0.0
         self._seen: dict[int, _Seen] = {}
         psutil.cpu_percent()
 
     def gpu(self, uuid: str) -> GpuLoad | None:
-        """The latest figures of a card; ``None`` before the first or without NVML."""
+        """The latest figures of a card; ``None`` without NVML, before the first, and where they are old."""
         if self._gpu_child is not None:
             for line in self._gpu_child.lines():
                 self._gpus = {g.uuid: g for g in msgspec.json.decode(line, type=list[GpuLoad])}
-        return self._gpus.get(uuid)
+                self._gpus_at = time.monotonic()
+        return self._gpus.get(uuid) if time.monotonic() - self._gpus_at < GPU_OLD_S else None
 
     def worker(self, pid: int, now: float) -> ProcessLoad:
         """Cores in use since the last call, and memory, of a process and its descendants; zeros for one that is gone.

@@ -1,9 +1,11 @@
 """Datasets on their way to the first trial: each is read, encoded and folded, and its search spaces described, by
-short-lived children, so that a table of 2 GB never blocks the scheduler."""
+short-lived children, so that a table of 2 GB never blocks the scheduler. A child that is killed, or meets a fault of
+the machine, is no reason to leave a dataset out: it is tried again."""
 
 from __future__ import annotations
 
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,8 @@ from optimizer.errors import UserError
 from optimizer.models.base import SpaceDescription, TableSummary
 from optimizer.search_space import SearchSpace, widened
 
+#: How often a dataset is tried again, and seconds before that.
+RETRIES, RETRY_S = 2, 5.0
 _CRASHED = "its reader ended without a word (exit code {code}); see logs/preparation.log"
 
 
@@ -65,33 +69,41 @@ class Preparation:
         self._describer: Child | None = None
         self._described: Prepared | None = None
         self._description = b""
+        self._faults: Counter[str] = Counter()
+        self._not_before = 0.0
 
     @property
     def reading(self) -> str | None:
         """The dataset that is being prepared now."""
-        return self._problem.name if self._problem else self._described.dataset if self._described else None
+        return self._problem.name if self._problem else None
 
     @property
     def left(self) -> int:
         """Datasets that are not decided yet."""
-        return len(self._waiting) + (self._problem is not None) + (self._described is not None)
+        return len(self._waiting) + (self._problem is not None)
 
     def waitables(self) -> list[Child]:
         """What to wait for."""
         return [child for child in (self._reader, self._describer) if child is not None]
 
-    def advance(self) -> list[Outcome]:
-        """Start what can start, read what has come; never waits."""
+    def advance(self, *, start: bool = True) -> list[Outcome]:
+        """Start what can start, read what has come; never waits.
+
+        ``start``: false while no other dataset shall be begun.
+        """
         outcomes: list[Outcome] = []
         if self._describer is not None:
             outcomes += self._advance_describer(self._describer)
         if self._reader is not None:
             outcomes += self._advance_reader(self._reader)
-        if self._reader is None and self._describer is None and self._waiting:
+        if start and self._problem is None and self._waiting and time.monotonic() >= self._not_before:
             self._problem = self._waiting.popleft()
             self._answer = {}
-            self._reader = Child("optimizer.datasets.prepare", [str(self._folder / "data")],
-                                 given=msgspec.json.encode(self._problem), log=self._log)
+            try:
+                self._reader = Child("optimizer.datasets.prepare", [str(self._folder / "data")],
+                                     given=msgspec.json.encode(self._problem), log=self._log)
+            except OSError as error:
+                outcomes += self._failed(self._problem, f"its reader could not be started: {error}")
         return outcomes
 
     def close(self) -> None:
@@ -101,7 +113,7 @@ class Preparation:
 
     def _advance_reader(self, reader: Child) -> list[Outcome]:
         assert self._problem is not None  # noqa: S101 - for the type checker
-        name = self._problem.name
+        problem, name = self._problem, self._problem.name
         outcomes: list[Outcome] = []
         for line in reader.lines():
             try:
@@ -115,34 +127,54 @@ class Preparation:
         if not reader.ended:
             return outcomes
         code = reader.exit_code()
-        self._reader = self._problem = None
+        self._reader = None
+        if self._answer.get("kind") == "user":
+            return [*outcomes, self._refused(problem, self._answer["error"])]
         if "prepared" not in self._answer:
-            reason = self._answer.get("error") or _CRASHED.format(code=code)
-            return [*outcomes, DatasetRefused(dataset=name, reason=reason)]
+            return outcomes + self._failed(problem, self._answer.get("error") or _CRASHED.format(code=code))
         self._described = msgspec.convert(self._answer["prepared"], Prepared)
         self._description = b""
-        self._describer = Child("optimizer.models.describe", log=self._log, given=msgspec.json.encode(
-            [{"dataset": name, "family": f.name, "summary": self._described.summary} for f in self._families]))
+        try:
+            self._describer = Child("optimizer.models.describe", log=self._log, given=msgspec.json.encode(
+                [{"dataset": name, "family": f.name, "summary": self._described.summary} for f in self._families]))
+        except OSError as error:
+            outcomes += self._failed(problem, f"its reader could not be started: {error}")
         return outcomes
 
     def _advance_describer(self, describer: Child) -> list[Outcome]:
-        assert self._described is not None  # noqa: S101 - for the type checker
+        assert self._problem is not None  # noqa: S101 - for the type checker
+        assert self._described is not None  # noqa: S101 - as above
         self._description += b"".join(describer.lines())
         if not describer.ended:
             return []
         code = describer.exit_code()
-        prepared = self._described
-        self._describer = self._described = None
+        problem, prepared = self._problem, self._described
+        self._describer = None
         try:
             answers = msgspec.json.decode(self._description)
             spaces, refused = narrowed_spaces(answers, self._families)
             prepared = msgspec.structs.replace(
                 prepared, notices=(*prepared.notices, *_widened(answers, self._families)))
-            return [DatasetReady(prepared=prepared, spaces=spaces, refused=refused)]
         except (msgspec.DecodeError, msgspec.ValidationError):
-            return [DatasetRefused(dataset=prepared.dataset, reason=_CRASHED.format(code=code))]
+            return self._failed(problem, _CRASHED.format(code=code))
         except UserError as error:
-            return [DatasetRefused(dataset=prepared.dataset, reason=str(error))]
+            return [self._refused(problem, str(error))]
+        self._problem = None
+        return [DatasetReady(prepared=prepared, spaces=spaces, refused=refused)]
+
+    def _failed(self, problem: Problem, reason: str) -> list[Outcome]:
+        """Try it again in a while, or give it up."""
+        self._faults[problem.name] += 1
+        if self._faults[problem.name] > RETRIES:
+            return [self._refused(problem, reason)]
+        self._problem = None
+        self._waiting.appendleft(problem)
+        self._not_before = time.monotonic() + RETRY_S
+        return [ReadingOn(dataset=problem.name, doing=f"is read again: {reason}")]
+
+    def _refused(self, problem: Problem, reason: str) -> DatasetRefused:
+        self._problem = None
+        return DatasetRefused(dataset=problem.name, reason=reason)
 
 
 def narrowed_spaces(

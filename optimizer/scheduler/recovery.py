@@ -9,6 +9,7 @@ from optimizer.backends.base import Backend, WorkerLost
 from optimizer.config.resolved import ResourceLimits
 from optimizer.dispatch import MAX_ATTEMPTS, MAX_FAULTS, Dispatcher, Lease, Retry
 from optimizer.messages import JobFailed
+from optimizer.records import QUARANTINED
 from optimizer.resources import Slot
 from optimizer.scheduler.book import Book, Told
 from optimizer.scheduler.events import EventLog
@@ -96,7 +97,9 @@ class Recovery:
                                               needs_mb=chance or 0.0)
             self.backend.kill(job.slot, over.reason)
             held.pop(job.slot)
-        slot = to_give_back(available_mb, whole_mb, held)
+        # What a worker that is being ended holds takes a moment to be free.
+        freeing = any(ending.kind == "out_of_memory" for ending in self._endings.values())
+        slot = None if freeing else to_give_back(available_mb, whole_mb, held)
         if slot is not None:
             self._endings[slot] = _Ending(kind="out_of_memory", blame=False)
             self.backend.kill(slot, f"given back to the machine, which had {available_mb:.0f} MiB of memory left")
@@ -117,23 +120,25 @@ class Recovery:
 
     def _look(self, name: str, load: ProcessLoad) -> Look | None:
         state = self.dispatcher.slots[name]
-        if name in self._endings or not (state.running or state.phase == "starting"):
+        # A worker that was stopped while it was idle never starts the job that it was given then.
+        lease = state.running or state.waiting
+        if name in self._endings or not (lease or state.phase == "starting"):
             return None
         gpu = self.slots[name].gpu
         card = self.monitor.gpu(gpu.uuid) if gpu else None
-        lease = state.running
         family = self.book.ledgers[lease.dataset].families[lease.family] if lease else None
         return Look(
             lease=lease.number if lease else None, steps_done=lease.steps_done if lease else 0, cpu_s=load.cpu_s,
             gpu_busy=bool(card and card.load), limits=limits_of(
                 fold_limit_s=self.limits.fold_time_limit_s, trial_limit_s=self.limits.trial_time_limit_s,
                 longest_step_s=family.longest_step_s if family else 0.0, steps_seen=family.steps_seen if family else 0,
-                steps=lease.steps if lease else 1))
+                steps=max(1, lease.steps) if lease else 1))
 
     def _end_hung(self, hung: Hung) -> None:
         self._endings[hung.slot] = _Ending(kind="time_limit" if hung.too_slow else "worker_lost",
                                            retry=not hung.too_slow)
-        lease = self.dispatcher.slots[hung.slot].running
+        state = self.dispatcher.slots[hung.slot]
+        lease = state.running or state.waiting
         self.events.notice(f"{lease.trial if lease else 'the worker'} in {hung.slot} is ended: {hung.reason}; where it "
                            f"stood is in logs/worker-{hung.slot}.log")
         self.backend.end(hung.slot, hung.reason)
@@ -221,13 +226,14 @@ class Recovery:
         self.events.emit("job_lost", durable=True, trial=ran.trial, attempt=ran.attempt, slot=slot, reason=reason,
                          blame=blame, seconds=0.0 if given_up else seconds)
         if given_up:
-            self.give_up(ran, slot, kind, f"attempt {ran.attempt}: {reason}", seconds)
+            quarantined = "; quarantined: it is not asked again" if kind in QUARANTINED else ""
+            self.give_up(ran, slot, kind, f"attempt {ran.attempt}: {reason}{quarantined}", seconds)
         else:
             self.book.ledgers[ran.dataset].families[ran.family].charge(self.slots[slot].kind, seconds)
 
     def _once_more(self, slot: str, held: Lease, message: JobFailed, now: float) -> None:
         on_gpu = message.kind == "gpu_out_of_memory"
-        blame = on_gpu or not self.is_short_of_disk()
+        blame = on_gpu or not (message.disk or self.is_short_of_disk())
         if on_gpu and held.faults:
             # It had its second attempt, on a card that was free.
             lease = self.dispatcher.finished(slot, message.lease)

@@ -10,7 +10,10 @@ from types import FrameType
 
 
 class Signals:
-    """INT, TERM and HUP ask the run to stop; a HUP that is ignored already (nohup) stays ignored."""
+    """INT, TERM and HUP ask the run to stop; a HUP that is ignored already (nohup) stays ignored.
+
+    A HUP never counts as the second signal: a window that closes may send two, one by its shell and one by the kernel.
+    """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -18,6 +21,7 @@ class Signals:
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._count = 0
+        self._any = False
         self._before = {}
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
@@ -44,6 +48,7 @@ class Signals:
         self._writer.close()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._count += 1
+        self._count += not (self._any and number == signal.SIGHUP)
+        self._any = True
         with contextlib.suppress(BlockingIOError):
             self._writer.send(b"x")

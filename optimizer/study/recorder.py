@@ -86,14 +86,18 @@ class Recorder:
         """Start the process for a run's folder; only from the main thread."""
         self._folder = folder
         self.connection, theirs = Pipe(duplex=True)
-        with _log(folder / "logs" / "recorder.log") as log:
-            self._process = subprocess.Popen(
-                # By way of `child`, which binds it to our life before anything that takes long is loaded.
-                [sys.executable, "-P", "-m", "optimizer.child", str(os.getpid()), "", "optimizer.study.recorder",
-                 str(folder), str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )
-        theirs.close()
+        try:
+            with theirs, _log(folder / "logs" / "recorder.log") as log:
+                self._process = subprocess.Popen(
+                    # By way of `child`, which binds it to our life before anything that takes long is loaded.
+                    [sys.executable, "-P", "-m", "optimizer.child", str(os.getpid()), "", "optimizer.study.recorder",
+                     str(folder), str(theirs.fileno())],
+                    pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    start_new_session=True,
+                )
+        except OSError:
+            self.connection.close()
+            raise
         self.pid = self._process.pid
         #: Told trials that are not in the database yet, those on their way first.
         self._pending: dict[str, AddTrial] = {}
@@ -152,7 +156,11 @@ class Recorder:
         return not self._pending
 
     def restarted(self) -> Recorder:
-        """A new process in place of one that is gone; it finds in the journal what is still to be added."""
+        """A new process in place of one that is gone; it finds in the journal what is still to be added.
+
+        Raises:
+            OSError: none could be started; the old one is gone all the same, and may be asked once more.
+        """
         self.kill()
         successor = Recorder(self._folder)
         successor._pending = self._pending  # those that it finds in the journal are answered all the same
@@ -262,7 +270,7 @@ def serve(folder: Path, connection: Connection) -> None:
                     time.sleep(_RETRY_S)
                 except ValueError as error:
                     # Optuna will never take this one; the others must not wait behind it.
-                    reply(RecorderTrouble(reason=f"{message.record.trial} is left out of optuna.db: {error}"))
+                    reply(RecorderNotice(text=f"{message.record.trial} is left out of optuna.db: {error}"))
                     break
             reply(Added(trial=message.record.trial))
             if backups.wait_s() == 0 and not _backed_up(backups, trouble):

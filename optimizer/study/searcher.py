@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import TrialState
 
 from optimizer.curves import kind_of_loss
-from optimizer.records import TrialRecord
+from optimizer.records import QUARANTINED, TrialRecord
 from optimizer.search_space import Categorical, SearchSpace
 from optimizer.strategies.base import DecidedTrial, Sampler, running_means
 from optimizer.study.frozen import MEMORY_CONSTRAINT, distributions, frozen_trial, suggest, violated_mb
@@ -47,6 +47,8 @@ class Searcher:
         self._starts = [dict(s) for s in starts if self._points is None]
         self._told: list[TrialRecord] = []
         self._seen: set[bytes] = set()
+        #: Of these, points that took their workers with them to the last attempt.
+        self._quarantined: set[bytes] = set()
         #: Points of the space; ``None`` before it was counted.
         self._size: float | None = None
         #: Trials that run, by our id.
@@ -66,6 +68,7 @@ class Searcher:
             if self.space.contains(point):
                 self._told.append(record)
                 self._seen.add(_key(point))
+                self._quarantine(record, point)
         self._trim()
         for record in self._told:
             self._study.add_trial(frozen_trial(record, self.space, for_sampler=True))
@@ -85,7 +88,10 @@ class Searcher:
                 if self.space.contains(start) and _key(start) not in self._seen:
                     self._add_running(trial, start)
                     return self._asked(start)
-            point = self._sampled(trial)
+            sampled = self._sampled(trial)
+            if sampled is None:
+                return None
+            point = sampled
         return self._asked(point)
 
     def resume(self, trial: str, params: Mapping[str, Any]) -> None:
@@ -98,6 +104,7 @@ class Searcher:
     def tell(self, record: TrialRecord) -> None:
         """Learn how a trial ended."""
         asked = self._running.pop(record.trial, None)
+        self._quarantine(record, self.space.restricted(record.params))
         if asked is None:
             if not self.space.contains(self.space.restricted(record.params)):
                 return
@@ -134,19 +141,22 @@ class Searcher:
             self._size = math.inf if ranges else self.space.grid_size()
         return len(self._seen) >= self._size
 
-    def _sampled(self, trial: str) -> dict[str, Any]:
-        for _ in range(RETRIES):
+    def _sampled(self, trial: str) -> dict[str, Any] | None:
+        """A new point, or else one that is worth a second look; ``None`` where there are only quarantined ones."""
+        for draw in range(10 * RETRIES):
             asked = self._study.ask()
             point = suggest(asked, self.space)
-            if _key(point) not in self._seen:
-                break
+            key = _key(point)
+            if key not in self._quarantined and (draw >= RETRIES or key not in self._seen):
+                self._running[trial] = asked
+                return point
             # A point that was evaluated before teaches nothing: close it and draw again.
             self._study.tell(asked, state=TrialState.FAIL)
-        else:
-            asked = self._study.ask()
-            point = suggest(asked, self.space)
-        self._running[trial] = asked
-        return point
+        return None
+
+    def _quarantine(self, record: TrialRecord, point: Mapping[str, Any]) -> None:
+        if record.state == "failed" and record.kind in QUARANTINED:
+            self._quarantined.add(_key(point))
 
     def _asked(self, point: dict[str, Any]) -> dict[str, Any]:
         self._seen.add(_key(point))

@@ -173,23 +173,27 @@ def _log_into(folder: Path) -> None:
 class Publisher:
     """The publisher's process, as the one who carries the run out sees it; waking it never waits.
 
+    It is started by the run's first event, when the run's folder is surely ours.
+
     Only from a main thread: the kernel ends the process with the thread that started it.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Start the process."""
+        """Nothing is started yet."""
         self._folder = folder
         #: When one that has died may be replaced.
         self._restart_from = 0.0
-        self._start()
+        self._started = False
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The process, started if it was not yet."""
+        self._ensure()
         return self._process.pid
 
     def on_event(self, record: Record) -> None:
         """Wake it for an event that may change what is published; a listener for the journal's records."""
+        self._ensure()
         if record.get("event") == "trial_told" or record.get("event") in _NEWS:
             if self._process.poll() is not None and time.monotonic() >= self._restart_from:
                 self._restart_from = time.monotonic() + _RESTART_S
@@ -201,12 +205,18 @@ class Publisher:
 
     def finish(self, timeout_s: float = 60.0) -> bool:
         """Have a last pass made and end the process; whether that pass was made."""
+        self._ensure()
         done = self._finish(timeout_s)
         if not done:
             # It had died, or hung on something: what it left undone, a new one makes up for.
             self._start()
             done = self._finish(timeout_s)
         return done
+
+    def _ensure(self) -> None:
+        if not self._started:
+            self._start()
+            self._started = True
 
     def _start(self) -> None:
         self._connection, theirs = Pipe()

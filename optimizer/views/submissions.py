@@ -252,6 +252,10 @@ def export(run: Path, *, top: int, dataset: str | None = None) -> list[Path]:
         StorageFault: a file cannot be read or written.
     """
     view = RunView.open(run)
+    there = (run / "scores").resolve()
+    if not there.is_relative_to(run.resolve()):
+        raise UserError(f"{run / 'scores'} is a link to {there}, outside of the run's folder, where nothing is "
+                        "written; replace it by a folder")
     paths = []
     for name in [dataset] if dataset is not None else view.datasets:
         view.leaderboard(name, top=0)  # refuses an unknown name

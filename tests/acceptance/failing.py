@@ -236,7 +236,7 @@ def _as_one_process(ready: Path) -> None:
         def waitables(self) -> list[Any]:
             return []
 
-        def advance(self) -> list[Any]:
+        def advance(self, *, start: bool = True) -> list[Any]:
             outcomes, self._outcomes, self.left = self._outcomes, [], 0
             return outcomes
 
@@ -352,7 +352,7 @@ def _template(place: Path) -> None:
     outcomes: list[Any] = []
     real = Preparation.advance
 
-    def advance(self: Preparation) -> list[Any]:
+    def advance(self: Preparation, *, start: bool = True) -> list[Any]:
         some = real(self)
         outcomes.extend(o for o in some if isinstance(o, DatasetReady))
         return some

@@ -206,6 +206,8 @@ WRONG_VALUES = (
     _file("a family's name of rich markup", 'families = ["[red]x[/red]"]', "'[red]x[/red]'", "known here"),
     _file("an unknown device", '[family.xgboost]\ndevice = "tpu"', "device", "'gpu', 'cpu' or 'any'", line=2),
     _file("an unknown sampler", 'sampler = "tpee"', "sampler", "did you mean 'tpe'?"),
+    _file("more fits of a trial than a message can tell of", "folds = 100\nrepeats = 100", "repeats", "at most 1000",
+          line=2),
     _file("an unknown pruner", 'pruner = "hyperband"', "pruner", "known here"),
     _file("an unknown metric", 'metric = "acuracy"', "metric", "did you mean 'accuracy'?"),
     _file("a metric of another task", 'metric = "rmse"\ntask = "binary"', "metric", "regression"),

@@ -11,6 +11,7 @@ import pytest
 from stubs.makers import a_record
 
 from optimizer.config.resolved import ResourceLimits
+from optimizer.errors import StorageFault
 from optimizer.journal import Journal, read
 from optimizer.records import TrialRecord
 from optimizer.scheduler.disk import DiskKeeper
@@ -84,18 +85,35 @@ def test_the_limit_is_held_and_the_account_is_what_lies_on_the_disk_also_after_a
     assert {t for t, r in run.past.told.items() if r.predictions == "evicted"} == set(evicted)
 
 
-def test_a_file_goes_only_when_the_journal_has_it_on_the_disk(run: Run) -> None:
+def test_a_file_goes_only_when_the_journal_has_it_on_the_disk(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise StorageFault("the disk is full")
+
     keeper = run.start("0.02MB")
     run.told(keeper, "cars/tree/0", 0.9)
-    run.events.trouble = "the disk is full"
+    with monkeypatch.context() as full:
+        full.setattr(Journal, "write", refuse)
+        for number in (1, 2, 3):
+            run.told(keeper, f"cars/tree/{number}", 0.5)
+        assert not run.events.settled
+        assert len(run.files()) == 4, "the lines are still in memory"
+
+    run.events.retry()
+    keeper.make_room()
+    assert run.of("predictions_evicted")
+    assert len(run.files()) == 4 - len(run.of("predictions_evicted"))
+
+
+def test_a_run_that_waits_for_space_still_removes_what_goes(run: Run) -> None:
+    keeper = run.start("0.02MB")
+    run.told(keeper, "cars/tree/0", 0.9)
+    run.events.trouble = "the disk is nearly full"
+
     for number in (1, 2, 3):
         run.told(keeper, f"cars/tree/{number}", 0.5)
-    assert run.of("predictions_evicted")
-    assert len(run.files()) == 4, "the lines may still be in memory"
 
-    run.events.trouble = ""
-    run.told(keeper, "cars/tree/4", 0.4)
-    assert len(run.files()) == 5 - len(run.of("predictions_evicted"))
+    assert run.of("predictions_evicted")
+    assert len(run.files()) == 4 - len(run.of("predictions_evicted"))
 
 
 def test_a_file_that_was_evicted_and_is_still_there_is_removed_at_the_next_start(run: Run) -> None:

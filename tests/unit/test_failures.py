@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from optimizer.errors import NotFiniteFault, StorageFault, WrongDeviceFault
-from optimizer.failures import kind_of
+from optimizer.failures import is_of_the_disk, kind_of
 
 
 class LibraryError(Exception):
@@ -122,6 +122,14 @@ def test_what_an_error_was_raised_from_counts_too() -> None:
 
     assert kind_of(outer, "gpu") == "gpu_lost"
     assert kind_of(outer, "cpu") == "error"
+
+
+def test_what_a_disk_refused_is_told_from_a_file_that_is_wrong() -> None:
+    refused = StorageFault("predictions: Disk quota exceeded")
+    refused.__cause__ = OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    assert is_of_the_disk(refused)
+    assert not is_of_the_disk(StorageFault("table abc: incomplete"))
 
 
 def test_an_error_that_was_raised_from_itself_ends_the_search() -> None:

@@ -29,6 +29,12 @@ from optimizer.search_space import Categorical
 FAMILIES = (FamilyChoice(name="xgboost", space={"max_depth": [3, 5]}), FamilyChoice(name="catboost"))
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits before it is tried again."""
+    monkeypatch.setattr("optimizer.scheduler.preparation.RETRY_S", 0.0)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A run's folder."""
@@ -80,16 +86,53 @@ def test_one_dataset_after_the_other_and_a_broken_one_stops_no_other(folder: Pat
     assert not preparation.waitables()
 
 
-def test_a_reader_that_dies_is_a_refusal_that_names_the_log(folder: Path) -> None:
+def test_a_reader_that_is_killed_is_started_again(folder: Path) -> None:
     preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
     preparation.advance()
     assert preparation.reading == "cars"
 
     preparation.waitables()[0]._process.kill()
+    found = outcomes(preparation)
 
-    assert [o for o in outcomes(preparation) if not isinstance(o, ReadingOn)] == [
-        DatasetRefused(dataset="cars", reason="its reader ended without a word (exit code -9); "
-                                              "see logs/preparation.log")]
+    assert "is read again" in next(o.doing for o in found if isinstance(o, ReadingOn))
+    assert isinstance(found[-1], DatasetReady)
+
+
+def test_a_reader_that_dies_every_time_is_a_refusal_that_names_the_log(
+    folder: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make: Callable[..., Any] = lambda *_, **__: FakeReader([])  # noqa: E731 - it stands in for a class
+    monkeypatch.setattr("optimizer.scheduler.preparation.Child", make)
+    preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
+
+    found = [outcome for _ in range(10) for outcome in preparation.advance()]
+
+    assert [type(o) for o in found] == [ReadingOn, ReadingOn, DatasetRefused]
+    assert found[-1] == DatasetRefused(dataset="cars", reason="its reader ended without a word (exit code -9); "
+                                                              "see logs/preparation.log")
+    assert preparation.left == 0
+
+
+def test_where_no_process_can_be_started_it_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("optimizer.scheduler.preparation.Child", fail)
+        preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
+        (said,) = preparation.advance()
+    assert said == ReadingOn(dataset="cars", doing="is read again: its reader could not be started: "
+                                                   "[Errno 12] Cannot allocate memory")
+
+    assert isinstance(outcomes(preparation)[-1], DatasetReady)
+
+
+def test_while_nothing_may_start_no_dataset_is_begun(folder: Path) -> None:
+    preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
+
+    assert preparation.advance(start=False) == []
+    assert preparation.left == 1
+    assert not preparation.waitables()
 
 
 def test_closing_ends_what_is_under_way(folder: Path) -> None:
@@ -126,11 +169,12 @@ def test_half_a_line_of_a_killed_reader_is_no_answer(
     monkeypatch.setattr("optimizer.scheduler.preparation.Child", make)
     preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
 
-    found = [outcome for _ in range(3) for outcome in preparation.advance()]
+    found = [outcome for _ in range(2) for outcome in preparation.advance(start=not preparation.waitables())]
+    found += preparation.advance(start=False)
 
-    assert found[0] == ReadingOn(dataset="cars", doing="read 1 of 9 rows")
-    assert isinstance(found[1], DatasetRefused)
-    assert found[2:] == []
+    assert found == [ReadingOn(dataset="cars", doing="read 1 of 9 rows"), ReadingOn(
+        dataset="cars", doing="is read again: its reader ended without a word (exit code -9); see "
+                              "logs/preparation.log")]
 
 
 # Narrowing.

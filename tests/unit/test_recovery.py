@@ -127,9 +127,9 @@ class Scene:
     def lose(self, slot: str = "", message: WorkerLost = LOST) -> None:
         self.recovery.worker_lost(slot or self.first, message, 5.0, draining=False)
 
-    def fail(self, lease: Lease, kind: str) -> None:
+    def fail(self, lease: Lease, kind: str, *, disk: bool = False) -> None:
         self.recovery.job_failed(lease.slot, JobFailed(lease=lease.number, kind=kind, reason="it broke", traceback="",
-                                                       seconds=1.0), 5.0)
+                                                       seconds=1.0, disk=disk), 5.0)
 
     def notices(self) -> list[str]:
         return [r["text"] for r in read(self.folder / "journal.jsonl") if r["event"] == "notice"]
@@ -156,7 +156,8 @@ def test_a_trial_that_took_three_workers_has_failed_with_the_signal_kept(scene: 
         scene.lose()
 
     [told] = scene.told
-    assert (told.record.kind, told.record.reason) == ("worker_lost", "attempt 3: killed by SIGSEGV")
+    assert (told.record.kind, told.record.reason) == ("worker_lost", "attempt 3: killed by SIGSEGV; quarantined: it "
+                                                      "is not asked again")
     assert not scene.dispatcher.retries
     assert len(scene.started) == 3
 
@@ -245,6 +246,21 @@ def test_a_job_that_spins_past_its_limit_has_failed_at_once(scene: Scene, monkey
     assert not scene.dispatcher.retries
 
 
+def test_a_worker_that_was_stopped_while_idle_and_never_starts_its_job_hangs(scene: Scene) -> None:
+    trial = scene.book.ask("cars", "tree")
+    assert trial is not None
+    scene.dispatcher.assign(scene.first, trial=trial, attempt=1, faults=0, dataset="cars", family="tree",
+                            expected_step_s=0.0, limits=())
+
+    hang(scene)
+    [(how, slot, reason)] = scene.backend.asked
+    scene.lose(message=WorkerLost(reason=reason))
+
+    assert (how, slot) == ("end", scene.first)
+    # It has not begun, so it costs no attempt.
+    assert [(r.trial, r.attempt, r.faults) for r in scene.dispatcher.retries] == [(trial, 1, 0)]
+
+
 def test_an_idle_worker_does_not_hang(scene: Scene) -> None:
     hang(scene, 600)
 
@@ -320,6 +336,14 @@ def test_a_file_that_could_not_be_written_is_tried_again_a_few_times(scene: Scen
     scene.fail(scene.run(again=True), "storage")
 
     assert [t.record.kind for t in scene.told] == ["storage"]
+
+
+def test_a_quota_or_a_disk_that_refuses_is_not_the_fault_of_a_trial(scene: Scene) -> None:
+    scene.fail(scene.run(), "storage", disk=True)
+    for _ in range(4):
+        scene.fail(scene.run(again=True), "storage", disk=True)
+
+    assert [(r.attempt, r.faults) for r in scene.dispatcher.retries] == [(6, 0)]
 
 
 def test_a_full_disk_is_not_the_fault_of_a_trial(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 from stubs.makers import SPACE, a_record
 
 from optimizer.records import TrialRecord
-from optimizer.search_space import Categorical, Parameter, SearchSpace
+from optimizer.search_space import Categorical, Int, Parameter, SearchSpace
 from optimizer.strategies import load_sampler
 from optimizer.strategies.base import DecidedTrial
 from optimizer.study import searcher as searcher_module
@@ -85,6 +85,20 @@ def test_no_point_of_a_few_choices_is_asked_twice_and_then_there_is_none() -> No
 
     assert len(set(first)) == 5
     assert any(searcher.ask(f"cars/tree/{number}") is None for number in range(5, 60))
+
+
+@pytest.mark.parametrize("restored", [True, False])
+def test_a_point_that_took_its_workers_with_it_is_never_asked_again(restored: bool) -> None:
+    two = SearchSpace((Parameter("depth", Int(1, 2)),))
+    bad = a_result(0, {"depth": 1}, None, state="failed", kind="worker_lost")
+    searcher = a_searcher(space=two)
+    if restored:
+        searcher.restore([bad])
+    else:
+        searcher.tell(bad)
+
+    # The other one is all that is left, and may be looked at more than once.
+    assert {asked(searcher, number)["depth"] for number in range(1, 20)} == {2}
 
 
 def test_a_space_that_is_fixed_throughout_has_one_point() -> None:

@@ -40,6 +40,17 @@ def test_two_signals_between_two_looks_are_two(signals: Signals) -> None:
     assert signals.taken() == 2
 
 
+def test_a_hang_up_never_counts_as_the_second_signal(signals: Signals) -> None:
+    signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGHUP)
+    assert signals.taken() == 1
+
+    signal.raise_signal(signal.SIGHUP)
+    assert signals.taken() == 0
+    signal.raise_signal(signal.SIGINT)
+    assert signals.taken() == 1
+
+
 def test_a_storm_of_signals_neither_blocks_nor_is_lost(signals: Signals) -> None:
     for _ in range(5000):
         signal.raise_signal(signal.SIGINT)

@@ -2,9 +2,9 @@
 
 For each watched fold and checkpoint a line through the complete trials says which final score follows from which loss
 at that point, and the scatter about it how far that can be off. A fit is cut short where even the upper end of the
-prediction interval of its loss stays behind the third best final score. Where losses foretell little the scatter is wide and
-nothing is cut. Learning curves of the same model family are an old guide to its end (Domhan et al. 2015); a line in
-place of a model of curves needs ten trials and no assumption about their shape.
+prediction interval of its loss stays behind the third best final score. Where losses foretell little the scatter is
+wide and nothing is cut. Learning curves of the same model family are an old guide to its end (Domhan et al. 2015); a
+line in place of a model of curves needs ten trials and no assumption about their shape.
 """
 
 from __future__ import annotations
