@@ -73,8 +73,10 @@ def find_gpus(environment: Mapping[str, str], timeout_s: float = PROBE_TIMEOUT_S
 
 
 def _answer_of_child(environment: Mapping[str, str], timeout_s: float) -> bytes:
-    child = subprocess.Popen([sys.executable, "-P", "-m", "optimizer.gpus"], env=dict(environment),
-                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # By way of `child`, so that it dies with us: a driver may take its time to answer.
+    child = subprocess.Popen([sys.executable, "-P", "-m", "optimizer.child", str(os.getpid()), "", "optimizer.gpus"],
+                             env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
     try:
         answer, complaint = child.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
