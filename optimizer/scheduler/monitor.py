@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import psutil
@@ -55,6 +56,7 @@ class Monitor:
         self._gpus: dict[str, GpuLoad] = {}
         self._gpus_at = 0.0
         self._seen: dict[int, _Seen] = {}
+        self._oom_kills = _oom_kills()
         psutil.cpu_percent()
 
     def gpu(self, uuid: str) -> GpuLoad | None:
@@ -100,6 +102,17 @@ class Monitor:
         resident, shared = _memory(seen.tree if seen is not None else (pid,))
         return (resident - shared) / 2**20
 
+    def oom_kill_was_new(self) -> bool:
+        """Whether the kernel has ended a process for want of memory that was not asked about yet; counts it as asked.
+
+        In a container the count may be the host's, so this alone blames nobody.
+        """
+        kills = _oom_kills()
+        if kills <= self._oom_kills:
+            return False
+        self._oom_kills += 1
+        return True
+
     def machine(self, gpus: int) -> MachineStatus:
         """The whole machine."""
         memory = psutil.virtual_memory()
@@ -113,6 +126,15 @@ class Monitor:
         """End the child that watches the cards."""
         if self._gpu_child is not None:
             self._gpu_child.kill()
+
+
+def _oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
+    """How often the kernel has ended a process for want of memory, of the machine or of a cgroup, since its start."""
+    try:
+        lines = vmstat.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def _ticks(stats: list[ProcessStat]) -> int:

@@ -58,7 +58,10 @@ Outcome = DatasetReady | DatasetRefused | ReadingOn
 class Preparation:
     """Prepares the datasets of a study, one after the other."""
 
-    def __init__(self, problems: Sequence[Problem], families: Sequence[FamilyChoice], folder: Path) -> None:
+    def __init__(self, problems: Sequence[Problem], families: Sequence[FamilyChoice], folder: Path,
+                 cores: Sequence[int] | None = None) -> None:
+        """``cores``: those that the children may use; ``None`` for all."""
+        self._cores = cores
         self._waiting = deque(problems)
         self._families = families
         self._folder = folder
@@ -101,7 +104,7 @@ class Preparation:
             self._answer = {}
             try:
                 self._reader = Child("optimizer.datasets.prepare", [str(self._folder / "data")],
-                                     given=msgspec.json.encode(self._problem), log=self._log)
+                                     given=msgspec.json.encode(self._problem), log=self._log, cores=self._cores)
             except OSError as error:
                 outcomes += self._failed(self._problem, f"its reader could not be started: {error}")
         return outcomes
@@ -135,8 +138,8 @@ class Preparation:
         self._described = msgspec.convert(self._answer["prepared"], Prepared)
         self._description = b""
         try:
-            self._describer = Child("optimizer.models.describe", log=self._log, given=msgspec.json.encode(
-                [{"dataset": name, "family": f.name, "summary": self._described.summary} for f in self._families]))
+            self._describer = Child("optimizer.models.describe", log=self._log, cores=self._cores, given=_asked_of(
+                name, self._described.summary, self._families))
         except OSError as error:
             outcomes += self._failed(problem, f"its reader could not be started: {error}")
         return outcomes
@@ -175,6 +178,10 @@ class Preparation:
     def _refused(self, problem: Problem, reason: str) -> DatasetRefused:
         self._problem = None
         return DatasetRefused(dataset=problem.name, reason=reason)
+
+
+def _asked_of(dataset: str, summary: TableSummary, families: Sequence[FamilyChoice]) -> bytes:
+    return msgspec.json.encode([{"dataset": dataset, "family": f.name, "summary": summary} for f in families])
 
 
 def narrowed_spaces(

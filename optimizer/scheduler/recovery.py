@@ -160,8 +160,8 @@ class Recovery:
 
     def worker_lost(self, slot: str, message: WorkerLost, now: float, *, draining: bool) -> None:
         """Its job is run again or given up; another worker is started, or the slot is closed."""
-        ending = self._endings.pop(slot, _Ending(kind="worker_lost"))
         running = self.dispatcher.slots[slot].running
+        ending = self._endings.pop(slot, None) or self._unasked(slot, message, running, now)
         # Another attempt of what may fail again must not make a run longer than was said.
         retry = ending.retry and (not ending.blame or running is None or self.book.has_time(running.dataset))
         lost = self.dispatcher.lost(
@@ -185,6 +185,17 @@ class Recovery:
         elif not draining:
             self.dispatcher.restarting(slot)
             self.start(slot)
+
+    def _unasked(self, slot: str, message: WorkerLost, running: Lease | None, now: float) -> _Ending:
+        """What lies behind the end of a worker that nobody here has ended."""
+        if running is not None and message.reason == "killed by SIGKILL" and self.monitor.oom_kill_was_new():
+            # The kernel's choice under want of memory: the sampler shall avoid its like, as of those that we end.
+            return _Ending(kind="out_of_memory", held_mb=running.peak_mb)
+        if running is not None and message.reason == "killed by SIGABRT" and self.slots[slot].gpu is not None:
+            # Some errors of CUDA abort the process instead of being raised.
+            self._count_gpu_fault(slot, message.reason, now)
+            return _Ending(kind="gpu_lost")
+        return _Ending(kind="worker_lost")
 
     def job_failed(self, slot: str, message: JobFailed, now: float) -> None:
         """An exception ended a job: most would come again; some are the machine's doing and get another attempt."""
@@ -254,6 +265,10 @@ class Recovery:
         """After such an error every later call of the process would fail too; its job is lost with it."""
         self._endings[slot] = _Ending(kind="gpu_lost")
         self.backend.kill(slot, f"GPU error: {reason}")
+        self._count_gpu_fault(slot, reason, now)
+
+    def _count_gpu_fault(self, slot: str, reason: str, now: float) -> None:
+        """Set the slot's card aside when it has lost its workers too often."""
         gpu = self.slots[slot].gpu
         if gpu is None:
             return
@@ -265,8 +280,9 @@ class Recovery:
             for name, other in self.slots.items():
                 if other.gpu is not None and other.gpu.uuid == gpu.uuid:
                     self.dispatcher.close(name)
-                    self._endings.setdefault(name, _Ending(kind="worker_lost", blame=False))
-                    self.backend.kill(name, "its GPU is set aside")
+                    if name != slot:  # that one's worker is gone or going already
+                        self._endings.setdefault(name, _Ending(kind="worker_lost", blame=False))
+                        self.backend.kill(name, "its GPU is set aside")
             self._slot_closed()
 
     def _slot_closed(self) -> None:

@@ -206,7 +206,7 @@ def _run_locked(
         scheduler = Scheduler(
             plan, book=book, events=events, recorder=recorder, signals=signals, past=past,
             backend=make_backend(backend, folder=folder, families=[f.name for f in study.families]),
-            preparation=Preparation(study.datasets, study.families, folder),
+            preparation=Preparation(study.datasets, study.families, folder, machine.cores),
             monitor=Monitor(_gpu_watcher(machine, folder)),
         )
         events.emit("run_started", durable=True, began=round(started, 3), **study_snapshot(study, machine, past))

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from stubs.waiting import until
 
 from optimizer.child import Child
@@ -131,3 +132,14 @@ def test_a_card_shows_the_latest_that_its_watcher_told(tmp_path: Path) -> None:
     assert monitor.gpu("GPU-1") == GpuLoad(uuid="GPU-1", load=0.4, memory_mb=300.0)
     assert monitor.gpu("GPU-2") is None
     monitor.close()
+
+
+def test_each_kill_of_the_kernel_for_want_of_memory_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kills = 7
+    monkeypatch.setattr("optimizer.scheduler.monitor._oom_kills", lambda: kills)
+    monitor = Monitor(None)
+    assert not monitor.oom_kill_was_new()
+
+    kills += 2
+
+    assert [monitor.oom_kill_was_new() for _ in range(3)] == [True, True, False]

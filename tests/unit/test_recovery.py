@@ -67,10 +67,14 @@ class Watching(Monitor):
     def __init__(self) -> None:
         super().__init__(None)
         self.held = 0.0
+        self.kernel_killed = False
         self.card_mb: float | None = None
 
     def private_mb(self, pid: int) -> float:
         return self.held
+
+    def oom_kill_was_new(self) -> bool:
+        return self.kernel_killed
 
     def gpu(self, uuid: str) -> GpuLoad | None:
         return None if self.card_mb is None else GpuLoad(uuid=uuid, load=0.0, memory_mb=self.card_mb)
@@ -160,6 +164,20 @@ def test_a_trial_that_took_three_workers_has_failed_with_the_signal_kept(scene: 
                                                       "is not asked again")
     assert not scene.dispatcher.retries
     assert len(scene.started) == 3
+
+
+@pytest.mark.parametrize(("by_the_kernel", "kind"), [(True, "out_of_memory"), (False, "worker_lost")])
+def test_what_the_kernel_ends_for_want_of_memory_is_out_of_memory(scene: Scene, by_the_kernel: bool, kind: str) -> None:
+    scene.monitor.kernel_killed = by_the_kernel
+    killed = WorkerLost(reason="killed by SIGKILL")
+
+    scene.run()
+    scene.lose(message=killed)
+    for _ in range(2):
+        scene.run(again=True)
+        scene.lose(message=killed)
+
+    assert [t.record.kind for t in scene.told] == [kind]
 
 
 def test_a_family_that_never_worked_and_crashed_twice_is_stopped(scene: Scene) -> None:
@@ -386,6 +404,15 @@ def lose_card(scene: Scene, times: int, gap_s: float) -> None:
 
 def test_a_card_that_fails_three_times_in_ten_minutes_is_set_aside(gpu_scene: Scene) -> None:
     lose_card(gpu_scene, GPU_FAULTS, 10.0)
+
+    assert not gpu_scene.dispatcher.open_slots
+    assert any("is set aside: 3 errors within 10 minutes" in text for text in gpu_scene.notices())
+
+
+def test_errors_of_a_card_that_abort_the_process_count_too(gpu_scene: Scene) -> None:
+    for _ in range(GPU_FAULTS):
+        gpu_scene.run(again=bool(gpu_scene.dispatcher.retries))
+        gpu_scene.lose(message=WorkerLost(reason="killed by SIGABRT"))
 
     assert not gpu_scene.dispatcher.open_slots
     assert any("is set aside: 3 errors within 10 minutes" in text for text in gpu_scene.notices())
