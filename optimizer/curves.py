@@ -21,7 +21,8 @@ class FitWatch:
 
     def __init__(self, learning_rate: float, limits: Sequence[float | None]) -> None:
         """``limits``: by checkpoint, the loss above which the fit is of no use; none, or fewer, for no limit."""
-        self._steps = [math.ceil(point / learning_rate) for point in CHECKPOINTS]
+        #: Iterations done at each checkpoint.
+        self.steps = [math.ceil(point / learning_rate) for point in CHECKPOINTS]
         self._limits = limits
         self._lowest = math.inf
         #: Losses at the checkpoints that were reached.
@@ -32,7 +33,7 @@ class FitWatch:
     def __call__(self, iteration: int, loss: float) -> bool:
         """Called after each iteration, 0 for the first; whether the fit shall stop."""
         self._lowest = min(self._lowest, loss)
-        while len(self.curve) < len(self._steps) and iteration + 1 >= self._steps[len(self.curve)]:
+        while len(self.curve) < len(self.steps) and iteration + 1 >= self.steps[len(self.curve)]:
             position = len(self.curve)
             self.curve.append(self._lowest)
             limit = self._limits[position] if position < len(self._limits) else None

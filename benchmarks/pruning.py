@@ -1,0 +1,197 @@
+"""What pruning saves and whether it costs the final score: complete trials recorded once, then replayed by each rule.
+
+    .venv/bin/python -m benchmarks.pruning record --minutes 4        # each dataset searched without pruning
+    .venv/bin/python -m benchmarks.pruning replay FOLDER              # what each pruner would have done
+
+Recorded are trials of a free search with every fold of every trial fitted and watched (the pruner that does this
+exists in the frozen copy of the package only). In the replay they come in the order in which they were told; a rule
+sees what it had let through by then, so that one that learns from complete trials alone and ratchets is seen to. A cut
+fit counts by the share of its iterations up to the checkpoint at which it was cut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.place import ROOT, frozen_package, markdown, with_environment, working_folder
+from optimizer.curves import CHECKPOINTS, FitWatch, kind_of_loss
+from optimizer.metrics import get_metric
+from optimizer.models.boosting import patience
+from optimizer.strategies import load_pruner
+from optimizer.strategies.base import DecidedTrial, Pruner, running_means
+from tests.chaos.evidence import Record, read_journal
+
+WATCHING = '''"""Never prunes, and has every fit watched: for benchmarks."""
+
+
+class WatchingPruner:
+    looks_inside = True
+
+    def limits(self, history, *, steps, maximize):
+        return (None,) * steps
+
+    def fit_limits(self, history, *, steps, maximize):
+        return ()
+
+
+STRATEGY = WatchingPruner()
+'''
+#: Dataset to file, target and metric; configurations differ there by more than noise.
+DATASETS = {
+    "california_housing": ("california_housing/data.csv", "median_house_value", "rmse"),
+    "obesity_s4e2": ("obesity_s4e2/train.csv", "NObeyesdad", "accuracy"),
+    "letter": ("letter/data.csv", "letter", "accuracy"),
+    "adult": ("adult/train.csv", "income", "roc_auc"),
+    "telco_churn": ("telco_churn/data.csv", "Churn", "roc_auc"),
+    "ames_house_prices": ("ames_house_prices/train.csv", "SalePrice", "rmsle"),
+    "diamonds": ("diamonds/data.csv", "price", "rmse"),
+}
+PRUNERS = ("none", "median", "confidence", "racing")
+
+
+def record(folder: Path, minutes: float, names: Sequence[str]) -> None:
+    """Search each dataset for so long without pruning; the journals stay in the folder."""
+    frozen = frozen_package(folder)
+    pruners = Path(frozen["PYTHONPATH"], "optimizer", "strategies", "pruners")
+    (pruners / "watching.py").write_text(WATCHING, encoding="utf-8")
+    for name in names:
+        file, target, metric = DATASETS[name]
+        study = folder / f"{name}.toml"
+        study.write_text(
+            f'time_per_dataset = "{minutes:g}m"\npruner = "watching"\nseed = 1\nfolds = 5\n'
+            f'[[datasets]]\nname = "{name}"\n'
+            f'train = "{ROOT.parent / "shared" / "datasets" / file}"\ntarget = "{target}"\nmetric = "{metric}"\n',
+            encoding="utf-8")
+        with (folder / f"{name}.log").open("ab") as log:
+            subprocess.run([sys.executable, "-m", "optimizer", "run", str(study), "--plain"], cwd=folder, check=True,
+                           env=with_environment(frozen), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        print(f"{name}: {len(complete_trials(folder / name))} complete trials", flush=True)
+
+
+def complete_trials(folder: Path) -> list[Record]:
+    """The complete trials of a recorded run, in the order in which they were told."""
+    return [r for r in read_journal(folder).of("trial_told") if r["state"] == "complete" and r["curves"]]
+
+
+@dataclass
+class Outcome:
+    """What a rule did with the trials of one family."""
+
+    trials: int = 0
+    #: Decided by the rule before their last fold.
+    pruned: int = 0
+    #: Fits, a cut one by its share, and what all folds of all trials would have been.
+    fits: float = 0.0
+    all_fits: int = 0
+    best: float | None = None
+    #: Share pruned among the second half of the trials: one that ratchets prunes ever more.
+    late: list[bool] = field(default_factory=list)
+
+    @property
+    def saved(self) -> float:
+        """Share of all fits that were not made."""
+        return 1 - self.fits / self.all_fits if self.all_fits else 0.0
+
+
+def cut_share(trial: Record, step: int, limits: Sequence[float | None]) -> float | None:
+    """The share of a fit's iterations after which it would have been cut short; ``None`` where it is not."""
+    curve, rate = trial["curves"][step], trial["params"]["learning_rate"]
+    iterations = (trial["best_iterations"][step] or 1) + patience(rate)
+    steps = FitWatch(rate, ()).steps
+    for position in range(min(len(limits), len(CHECKPOINTS))):
+        limit = limits[position]
+        if steps[position] > iterations:
+            return None
+        if limit is not None and curve[position] > limit:
+            return steps[position] / iterations
+    return None
+
+
+def replay(trials: Sequence[Record], pruner: Pruner, *, maximize: bool) -> Outcome:
+    """Decide the trials of one family one after the other."""
+    outcome, history = Outcome(), []
+    for position, trial in enumerate(trials):
+        scores = trial["fold_scores"]
+        steps, means, kind = len(scores), running_means(scores), kind_of_loss(trial["params"])
+        limits = pruner.limits(history, steps=steps, maximize=maximize)
+        inside = pruner.fit_limits([t for t in history if t.kind_of_loss == kind], steps=steps, maximize=maximize) \
+            if pruner.looks_inside else ()
+        done, fits = steps, 0.0
+        for step in range(steps):
+            share = cut_share(trial, step, inside[step]) if step < len(inside) and step < len(trial["curves"]) else None
+            fits += 1.0 if share is None else share
+            bar = limits[step]
+            if share is not None:
+                done = step
+                break
+            if bar is not None and (means[step] < bar if maximize else means[step] > bar):
+                done = step + 1
+                break
+        whole = done == steps
+        history.append(DecidedTrial(complete=whole, running_means=means[:done], kind_of_loss=kind,
+                                    curves=tuple(map(tuple, trial["curves"])) if whole else ()))
+        outcome.trials += 1
+        outcome.pruned += not whole
+        outcome.fits += fits
+        outcome.all_fits += steps
+        if position >= len(trials) // 2:
+            outcome.late.append(not whole)
+        if whole and (outcome.best is None or (means[-1] > outcome.best if maximize else means[-1] < outcome.best)):
+            outcome.best = means[-1]
+    return outcome
+
+
+def compare(folder: Path) -> str:
+    """A row for each dataset, family and rule."""
+    rows: list[tuple[object, ...]] = []
+    saved: dict[str, list[float]] = defaultdict(list)
+    kept: dict[str, list[bool]] = defaultdict(list)
+    for name in DATASETS:
+        if not (folder / name).is_dir():
+            continue
+        by_family: dict[str, list[Record]] = defaultdict(list)
+        for trial in complete_trials(folder / name):
+            by_family[trial["trial"].split("/")[1]].append(trial)
+        maximize = get_metric(DATASETS[name][2]).direction == "maximize"
+        for family, trials in sorted(by_family.items()):
+            whole = replay(trials, load_pruner("none"), maximize=maximize)
+            for rule in PRUNERS[1:]:
+                found = replay(trials, load_pruner(rule), maximize=maximize)
+                saved[rule].append(found.saved)
+                kept[rule].append(found.best == whole.best)
+                rows.append((name, family, rule, found.trials, f"{100 * found.saved:.0f}",
+                             f"{100 * found.pruned / found.trials:.0f}", f"{100 * statistics.fmean(found.late):.0f}",
+                             whole.best, found.best, "kept" if found.best == whole.best else "LOST"))
+    text = markdown(("dataset", "family", "rule", "trials", "fits saved %", "pruned %", "pruned %, second half",
+                     "best of all", "best with it", ""), rows)
+    for rule in saved:
+        text += (f"\n\n{rule}: {100 * statistics.fmean(saved[rule]):.0f} % of fits saved; the best trial kept in "
+                 f"{sum(kept[rule])} of {len(kept[rule])}")
+    return text
+
+
+def main() -> None:
+    """Record, or replay what was recorded."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("part", choices=("record", "replay"))
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--datasets", default=",".join(DATASETS))
+    options = parser.parse_args()
+    folder = working_folder(options.folder, "pruning")
+    if options.part == "record":
+        record(folder, options.minutes, options.datasets.split(","))
+        print(f"recorded in {folder}")
+    else:
+        print(compare(folder))
+
+
+if __name__ == "__main__":
+    main()
