@@ -110,8 +110,11 @@ class Showing:
                     and (trial.score >= score if maximize else trial.score <= score)), default=None)
 
 
-def ours(task: Task, folder: Path, environment: dict[str, str]) -> Showing:
-    """``optimizer run``, from an empty folder: it reads and encodes the table itself."""
+def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: str = "", name: str = "ours") -> Showing:
+    """``optimizer run``, from an empty folder: it reads and encodes the table itself.
+
+    ``resources``: lines for the study file's table of that name.
+    """
     study = folder / "ours.toml"
     lines = [f'deadline = "{task.seconds:.0f}s"' if task.seconds else "", 'time_per_dataset = "10h"',
              f"seed = {task.seed}", "folds = 5", f"families = {json.dumps(list(task.families))}"]
@@ -121,7 +124,8 @@ def ours(task: Task, folder: Path, environment: dict[str, str]) -> Showing:
         points = folder / "points.json"
         points.write_text(json.dumps({task.spaces[f]: list(p) for f, p in task.points.items()}), encoding="utf-8")
         extra["OPTIMIZER_RECORDED_POINTS"] = str(points)
-    lines += ["[[datasets]]", f'name = "{task.dataset}"', f'train = "{task.train}"', f'target = "{task.target}"',
+    lines += ["[resources]", resources, "[[datasets]]", f'name = "{task.dataset}"',
+              f'train = "{task.train}"', f'target = "{task.target}"',
               f'metric = "{task.metric}"']
     study.write_text("\n".join(lines) + "\n", encoding="utf-8")
     begun = time.time()
@@ -130,7 +134,7 @@ def ours(task: Task, folder: Path, environment: dict[str, str]) -> Showing:
     told = read_journal(study.with_suffix("")).of("trial_told")
     trials = [Decided(at=r["t"] - begun, family=r["trial"].split("/")[1], state=r["state"], score=r["score"],
                       fit_seconds=r["fit_seconds"]) for r in told if r["state"] != "failed"]
-    return _showing("ours", task, wall, cpu, trials)
+    return _showing(name, task, wall, cpu, trials)
 
 
 def stock_as_written(task: Task, folder: Path, environment: dict[str, str]) -> Showing:

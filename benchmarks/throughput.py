@@ -49,7 +49,7 @@ POINTS = 40
 
 
 def prepared(dataset: str, folder: Path, environment: dict[str, str]) -> Task:
-    """The table encoded by a first short run of ours, which also warms the disk; its trials count for nobody."""
+    """A dataset of ours, or its sample, encoded."""
     name, target, metric, rows = DATASETS[dataset]
     train = folder / f"{dataset}.csv"
     if rows is None:
@@ -57,6 +57,11 @@ def prepared(dataset: str, folder: Path, environment: dict[str, str]) -> Task:
     else:
         pd.read_csv(_SHARED / name, dtype=str, keep_default_na=False).sample(rows, random_state=0).to_csv(
             train, index=False)
+    return encoded(dataset, train, target, metric, folder, environment)
+
+
+def encoded(dataset: str, train: Path, target: str, metric: str, folder: Path, environment: dict[str, str]) -> Task:
+    """The table encoded by a first short run of ours, which also warms the disk; its trials count for nobody."""
     study = folder / f"{dataset}-encoded.toml"
     study.write_text(f'trials = 1\nseed = 1\nfolds = 5\nfamilies = ["lightgbm"]\n[[datasets]]\nname = "{dataset}"\n'
                      f'train = "{train}"\ntarget = "{target}"\nmetric = "{metric}"\n[family.lightgbm.space]\n'
@@ -119,7 +124,7 @@ def compare_list(folder: Path, environment: dict[str, str], rounds: int, points:
             for name, contestant in (("ours", ours), ("hand", stock_by_hand), ("stock", stock_as_written)):
                 if name == "stock" and not stock:
                     continue
-                place = _fresh(folder / f"{dataset}-{seed}-{name}")
+                place = fresh(folder / f"{dataset}-{seed}-{name}")
                 showings.append(contestant(one, place, environment))
                 _say(showings[-1])
                 write_json(folder / f"list-{dataset}.json", [msgspec.to_builtins(s) for s in showings])
@@ -146,7 +151,7 @@ def compare_search(folder: Path, environment: dict[str, str], rounds: int, secon
             # Whoever is first in one round is second in the next.
             for name in ("hand", "ours")[:: 1 if seed % 2 else -1]:
                 contestant = ours if name == "ours" else stock_by_hand
-                shown[name] = contestant(one, _fresh(folder / f"{dataset}-{seed}-{name}"), environment)
+                shown[name] = contestant(one, fresh(folder / f"{dataset}-{seed}-{name}"), environment)
                 _say(shown[name])
             hand, mine = shown["hand"], shown["ours"]
             showings += [hand, mine]
@@ -170,7 +175,8 @@ def _reached(one: Showing, other: Showing, maximize: bool) -> float:
     return float("inf") if seconds is None else seconds
 
 
-def _fresh(folder: Path) -> Path:
+def fresh(folder: Path) -> Path:
+    """An empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
