@@ -63,7 +63,7 @@ class Groups:
         now = time.monotonic()
         if not self._groups or now < self._start_from:
             return
-        self._start_from = now + min(_LONGEST_PAUSE_S, 0.25 * 2.0 ** self._starts)
+        self._start_from = now + min(_LONGEST_PAUSE_S, 0.25 * 2.0 ** min(self._starts, 20))
         self._starts += 1
         try:
             with self._log.open("ab") as log:

@@ -9,7 +9,7 @@ import msgspec
 from optimizer.errors import ProtocolFault
 
 TrialState = Literal["complete", "pruned", "failed"]
-#: Kinds of failure that take a worker with them or its time: a point that ended so for good is not asked again.
+#: Kinds of failure that take a worker with them or its time.
 QUARANTINED = frozenset({"worker_lost", "time_limit"})
 
 
@@ -58,6 +58,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     #: ``gpu_out_of_memory``, ``storage``, ``time_limit``, ``worker_lost``.
     kind: str = ""
     reason: str = ""
+    #: It took its workers with it to the last attempt, or their time: the point is not asked again.
+    quarantined: bool = False
     #: When it was told, UTC seconds.
     at: float = 0.0
 

@@ -215,6 +215,13 @@ class Store:
         with _faults(f"models of {trial}"):
             return _folder_size(folder) if folder.is_dir() else None
 
+    def try_to_write(self, size: int) -> None:
+        """Write so many bytes beside the predictions and take them away; raises `StorageFault` where that fails."""
+        with _faults("predictions"):
+            refusal = _refusal(self._root / "predictions", size)
+            if refusal is not None:
+                raise refusal
+
     def free_bytes(self) -> int:
         """Bytes that are free where the run's folder lies."""
         with _faults(str(self._root)):
@@ -321,12 +328,29 @@ def _folder_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
+def _refusal(folder: Path, size: int) -> OSError | None:
+    """What the system says against a new file of so many bytes in this folder; ``None`` where it takes it."""
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        try:
+            with probe.open("wb") as file:
+                file.write(os.urandom(size))
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        return error
+    return None
+
+
 def _save(model: FittedModel, path: Path) -> None:
     """Each library has an error of its own for a disk that is full."""
     try:
         model.save(path)
     except Exception as error:
-        raise StorageFault(f"{path}: {error}") from error
+        # The libraries hide what the system said: it says it again, of a file of ours.
+        raise StorageFault(f"{path}: {error}") from _refusal(path.parent, 1 << 16) or error
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import signal
@@ -27,6 +28,8 @@ from optimizer.worker import GPU_LOST_CODE, WorkerSettings
 
 #: Seconds that killed processes may take to be gone when the backend closes.
 _CLOSE_S = 5.0
+#: Want of processes, memory or descriptors, which passes, and says nothing against the slot.
+_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 #: Seconds after which a worker that could not be started counts as lost, so that the next try is not made at once.
 _START_AGAIN_S = 2.0
 #: The same after many such tries, each twice as long after the one before.
@@ -68,8 +71,8 @@ class LocalBackend:
         self._families = tuple(families)
         self._clock = clock
         self._workers: dict[str, _Worker] = {}
-        #: Slots whose worker could not be started: when that is said, and why.
-        self._not_started: dict[str, tuple[float, str]] = {}
+        #: Slots whose worker could not be started: when that is said, and what.
+        self._not_started: dict[str, tuple[float, WorkerLost]] = {}
         #: How often in a row that was tried.
         self._failures: dict[str, int] = {}
         self._groups = Groups(folder / "logs" / "guard.log")
@@ -83,8 +86,9 @@ class LocalBackend:
         except OSError as error:
             # Too many processes, descriptors or too little memory now; in a while it may go.
             failures = self._failures[slot.name] = self._failures.get(slot.name, 0) + 1
-            wait_s = min(_START_AGAIN_MOST_S, _START_AGAIN_S * 2 ** (failures - 1))
-            self._not_started[slot.name] = self._clock() + wait_s, f"could not be started: {error}"
+            wait_s = min(_START_AGAIN_MOST_S, _START_AGAIN_S * 2.0 ** min(failures - 1, 20))
+            lost = WorkerLost(reason=f"could not be started: {error}", orderly=error.errno in _PASSING)
+            self._not_started[slot.name] = self._clock() + wait_s, lost
         else:
             self._failures.pop(slot.name, None)
 
@@ -138,11 +142,10 @@ class LocalBackend:
                 received.append((slot, self._buried(slot)))
             elif worker.ending is not None and worker.ending.is_hopeless(self._clock()):
                 received.append((slot, self._given_up(slot)))
-        for slot, (due, reason) in list(self._not_started.items()):
+        for slot, (due, lost) in list(self._not_started.items()):
             if self._clock() >= due:
                 del self._not_started[slot]
-                # Nothing was wrong with a worker: there was none.
-                received.append((slot, WorkerLost(reason=reason, orderly=True)))
+                received.append((slot, lost))
         self._groups.look()
         self._bury_late_ones()
         return received

@@ -267,6 +267,10 @@ class Book:
             predict_test_from=ledger.predict_test_from(), keep_models_from=ledger.keep_models_from(lease.family),
         )
 
+    def device_of(self, trial: str) -> str:
+        """Where the latest attempt of a trial under way was sent: ``cpu`` or ``gpu``."""
+        return self._under_way[trial].device
+
     def finished(self, lease: Lease, slot: Slot, versions: Mapping[str, str], message: JobFinished) -> Told:
         """A worker has decided a trial."""
         trial = self._under_way[lease.trial]
@@ -281,10 +285,10 @@ class Book:
                           predictions="kept" if message.predictions_sha256 else "none", **fields)
 
     def failed(self, lease: Lease | Retry, slot: Slot, versions: Mapping[str, str], *, kind: str, reason: str,
-               seconds: float) -> Told:
+               seconds: float, quarantined: bool = False) -> Told:
         """A trial has failed for good."""
         told = self._tell(lease, slot, versions, state="failed", kind=kind, reason=reason, seconds=seconds,
-                          device=self._under_way[lease.trial].device)
+                          quarantined=quarantined, device=self._under_way[lease.trial].device)
         family = self.ledgers[lease.dataset].families[lease.family]
         if kind == "wrong_device" and lease.family not in self._on_gpu:
             self._stopped[lease.family] = reason

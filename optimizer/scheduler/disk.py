@@ -129,6 +129,14 @@ class DiskKeeper:
         self._count(record, None, models)
         self.make_room()
 
+    def refuses(self, size: int) -> str:
+        """Why the disk would not take predictions of so many bytes now; empty where it would."""
+        try:
+            self._store.try_to_write(size)
+        except StorageFault as fault:
+            return str(fault)
+        return ""
+
     def drop_models(self, trials: Iterable[str]) -> None:
         """Delete the models of trials that are no longer among the best of their family."""
         for trial in trials:

@@ -301,17 +301,24 @@ class Scheduler:
             return
         if not self._recorder_from:
             self._events.notice("the recorder of optuna.db is gone and is started again; see logs/recorder.log")
-        self._recorder_from = now + min(60.0, 2.0 ** self._recorder_restarts)
+        self._recorder_from = now + min(60.0, 2.0 ** min(self._recorder_restarts, 10))
         self._recorder_restarts += 1
+        # Until the next one has brought journal and database together.
+        self._recorder_trouble = self._recorder_trouble or "its recorder has ended"
         try:
             self.recorder = self.recorder.restarted()
         except OSError as error:  # too many processes or too little memory now
             self._recorder_trouble = f"its recorder cannot be started: {error}"
 
     def _let_the_disk_rest(self, reason: str, now: float) -> None:
-        """A full quota or a failing disk refuses results: it is tried again later and later, at last every 5 min."""
+        """A full quota or a failing disk refuses results: it is tried again later and later, at last every 5 min.
+
+        What other slots met at the same time is the same refusal.
+        """
+        if now < self._disk_rests_until:
+            return
         self._disk_refusal = reason
-        self._disk_rests_until = now + min(300.0, 5.0 * 2.0 ** self._disk_refusals)
+        self._disk_rests_until = now + min(300.0, 5.0 * 2.0 ** min(self._disk_refusals, 10))
         self._disk_refusals += 1
 
     def _obey_signals(self) -> None:
@@ -367,7 +374,15 @@ class Scheduler:
         if free is not None and free < needed:
             return (f"the disk of {self._plan.folder} has {free / 1e6:.0f} MB left, and {needed / 1e6:.0f} MB are "
                     "wanted; it goes on when there is room")
-        if time.monotonic() < self._disk_rests_until:
+        now = time.monotonic()
+        if self._disk_refusal and now >= self._disk_rests_until:
+            # By a file of our own, for each attempt of a trial counts.
+            refusal = self._book.disk.refuses(self._book.trial_bytes)
+            if refusal:
+                self._let_the_disk_rest(refusal, now)
+            else:
+                self._disk_refusal = ""
+        if self._disk_refusal:
             return f"the results of a trial could not be written ({self._disk_refusal}); it is tried again in a while"
         return ""
 

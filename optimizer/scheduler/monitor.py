@@ -56,7 +56,8 @@ class Monitor:
         self._gpus: dict[str, GpuLoad] = {}
         self._gpus_at = 0.0
         self._seen: dict[int, _Seen] = {}
-        self._oom_kills = _oom_kills()
+        #: As they were at the look before the last, and at the last.
+        self._oom_kills = (_oom_kills(), _oom_kills())
         psutil.cpu_percent()
 
     def gpu(self, uuid: str) -> GpuLoad | None:
@@ -103,15 +104,18 @@ class Monitor:
         return (resident - shared) / 2**20
 
     def oom_kill_was_new(self) -> bool:
-        """Whether the kernel has ended a process for want of memory that was not asked about yet; counts it as asked.
+        """Whether the kernel has just ended a process for want of memory that was not asked about yet; counts it.
 
         In a container the count may be the host's, so this alone blames nobody.
         """
-        kills = _oom_kills()
-        if kills <= self._oom_kills:
+        if _oom_kills() <= self._oom_kills[0]:
             return False
-        self._oom_kills += 1
+        self._oom_kills = (self._oom_kills[0] + 1, self._oom_kills[1])
         return True
+
+    def look_at_oom_kills(self) -> None:
+        """Once a second: what was counted before the last look is no news any more."""
+        self._oom_kills = (max(self._oom_kills), _oom_kills())
 
     def machine(self, gpus: int) -> MachineStatus:
         """The whole machine."""

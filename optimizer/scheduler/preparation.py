@@ -77,8 +77,10 @@ class Preparation:
 
     @property
     def reading(self) -> str | None:
-        """The dataset that is being prepared now."""
-        return self._problem.name if self._problem else None
+        """The dataset that is being prepared now, or waits to be tried again."""
+        if self._problem is not None:
+            return self._problem.name
+        return next((p.name for p in self._waiting if self._faults[p.name]), None)
 
     @property
     def left(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from optimizer.scheduler.book import Book, Told
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.memory import Holding, second_chance, to_give_back, too_much
 from optimizer.scheduler.monitor import Monitor, ProcessLoad
-from optimizer.scheduler.watchdog import Hung, Look, Watchdog, limits_of
+from optimizer.scheduler.watchdog import Hung, Limits, Look, Watchdog, limits_of
 
 #: A GPU that loses its workers this often within this many seconds is set aside.
 GPU_FAULTS, GPU_FAULTS_S = 3, 600.0
@@ -66,6 +67,10 @@ class Recovery:
     _endings: dict[str, _Ending] = field(default_factory=dict)
     #: Card to the times at which it has lost a worker.
     _gpu_faults: dict[str, list[float]] = field(default_factory=dict)
+    #: Trials whose abort was counted against a card.
+    _aborted: set[str] = field(default_factory=set)
+    #: Slots of which it was said that no worker can be started.
+    _without: set[str] = field(default_factory=set)
     #: Slots without a worker, with the family on a dataset that took it with it, and when.
     _down: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     #: Slot to the time until which it waits for its card's memory.
@@ -75,6 +80,7 @@ class Recovery:
 
     def watch(self, now: float, loads: Mapping[str, ProcessLoad]) -> None:
         """End the workers that hang. Called once a second."""
+        self.monitor.look_at_oom_kills()
         for hung in self._watchdog.look(now, {n: look for n in loads if (look := self._look(n, loads[n]))}):
             self._end_hung(hung)
 
@@ -121,9 +127,13 @@ class Recovery:
     def _look(self, name: str, load: ProcessLoad) -> Look | None:
         state = self.dispatcher.slots[name]
         # A worker that was stopped while it was idle never starts the job that it was given then.
-        lease = state.running or state.waiting
-        if name in self._endings or not (lease or state.phase == "starting"):
+        if name in self._endings or not (state.leases or state.phase == "starting"):
             return None
+        if state.running is None and state.waiting is not None:
+            # By another number than once it runs: its time counts from its start.
+            return Look(lease=-state.waiting.number, steps_done=0, cpu_s=load.cpu_s, gpu_busy=False,
+                        limits=Limits(fold_s=math.inf, trial_s=math.inf))
+        lease = state.running
         gpu = self.slots[name].gpu
         card = self.monitor.gpu(gpu.uuid) if gpu else None
         family = self.book.ledgers[lease.dataset].families[lease.family] if lease else None
@@ -132,7 +142,7 @@ class Recovery:
             gpu_busy=bool(card and card.load), limits=limits_of(
                 fold_limit_s=self.limits.fold_time_limit_s, trial_limit_s=self.limits.trial_time_limit_s,
                 longest_step_s=family.longest_step_s if family else 0.0, steps_seen=family.steps_seen if family else 0,
-                steps=max(1, lease.steps) if lease else 1))
+                steps=lease.steps if lease else 1))
 
     def _end_hung(self, hung: Hung) -> None:
         self._endings[hung.slot] = _Ending(kind="time_limit" if hung.too_slow else "worker_lost",
@@ -154,6 +164,7 @@ class Recovery:
 
     def worker_ready(self, slot: str, now: float) -> None:
         """The time that the slot was without a worker counts as used by who took the last one with it."""
+        self._without.discard(slot)
         dataset, family, since = self._down.pop(slot, ("", "", now))
         if dataset:
             self.book.ledgers[dataset].families[family].charge(self.slots[slot].kind, now - since)
@@ -169,6 +180,9 @@ class Recovery:
             usable=not message.abandoned,
             needs_mb=ending.needs_mb or (running.reserved_mb if running else 0.0))
         self.events.emit("worker_lost", slot=slot, reason=message.reason)
+        if message.reason.startswith("could not be started") and slot not in self._without:
+            self._without.add(slot)
+            self.events.notice(f"the worker of {slot} {message.reason}; it is tried again in a while")
         ran = lost.ran
         if ran is not None and ran.started is not None:
             ran.peak_mb = max(ran.peak_mb, ending.held_mb)
@@ -191,8 +205,10 @@ class Recovery:
         if running is not None and message.reason == "killed by SIGKILL" and self.monitor.oom_kill_was_new():
             # The kernel's choice under want of memory: the sampler shall avoid its like, as of those that we end.
             return _Ending(kind="out_of_memory", held_mb=running.peak_mb)
-        if running is not None and message.reason == "killed by SIGABRT" and self.slots[slot].gpu is not None:
-            # Some errors of CUDA abort the process instead of being raised.
+        if running is not None and message.reason == "killed by SIGABRT" and running.trial not in self._aborted and (
+                self.slots[slot].gpu is not None and self.book.device_of(running.trial) == "gpu"):
+            # Some errors of CUDA abort the process instead of being raised; a trial's own fault aborts each attempt.
+            self._aborted.add(running.trial)
             self._count_gpu_fault(slot, message.reason, now)
             return _Ending(kind="gpu_lost")
         return _Ending(kind="worker_lost")
@@ -213,9 +229,11 @@ class Recovery:
             self.events.note(f"{lease.trial}:\n{message.traceback}")
             self.give_up(lease, slot, message.kind, message.reason, message.seconds)
 
-    def give_up(self, lease: Lease | Retry, slot: str, kind: str, reason: str, seconds: float = 0.0) -> None:
+    def give_up(self, lease: Lease | Retry, slot: str, kind: str, reason: str, seconds: float = 0.0, *,
+                quarantined: bool = False) -> None:
         """A trial has failed for good."""
-        self.told(self.book.failed(lease, self.slots[slot], self.versions, kind=kind, reason=reason, seconds=seconds))
+        self.told(self.book.failed(lease, self.slots[slot], self.versions, kind=kind, reason=reason, seconds=seconds,
+                                   quarantined=quarantined))
 
     def take_up(self, retry: Retry) -> None:
         """A trial that was under way when the last scheduler ended."""
@@ -237,8 +255,7 @@ class Recovery:
         self.events.emit("job_lost", durable=True, trial=ran.trial, attempt=ran.attempt, slot=slot, reason=reason,
                          blame=blame, seconds=0.0 if given_up else seconds)
         if given_up:
-            quarantined = "; quarantined: it is not asked again" if kind in QUARANTINED else ""
-            self.give_up(ran, slot, kind, f"attempt {ran.attempt}: {reason}{quarantined}", seconds)
+            self.give_up(ran, slot, kind, f"attempt {ran.attempt}: {reason}", seconds, quarantined=kind in QUARANTINED)
         else:
             self.book.ledgers[ran.dataset].families[ran.family].charge(self.slots[slot].kind, seconds)
 

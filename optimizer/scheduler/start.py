@@ -257,8 +257,11 @@ def _everything_recorded(recorder: Recorder, *, hurried: bool) -> bool:
     """End the recorder when it has written what was told; whether it has."""
     if recorder.finish(_HURRIED_FLUSH_S if hurried else _FLUSH_S):
         return True
-    # Gone or damaged at the very end: a fresh one repairs that, as it would at the next start.
-    return not hurried and recorder.restarted().finish(_FLUSH_S)
+    try:
+        # Gone or damaged at the very end: a fresh one repairs that, as it would at the next start.
+        return not hurried and recorder.restarted().finish(_FLUSH_S)
+    except OSError:
+        return False  # none can be started now
 
 
 def _write_first_status(study: Study, folder: Path) -> None:

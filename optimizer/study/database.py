@@ -181,8 +181,11 @@ class Database:
     def _ids(self) -> set[str]:
         """The ids of the trials in the file; by Optuna's tables, for its own reading of 6,000 trials takes seconds."""
         with self._storage.engine.connect() as connection:
-            found = connection.execute(_IDS, {"key": TRIAL_ATTRIBUTE})
-            return {trial for (text,) in found if isinstance(trial := json.loads(text), str)}
+            texts = [text for (text,) in connection.execute(_IDS, {"key": TRIAL_ATTRIBUTE})]
+        try:
+            return {trial for text in texts if isinstance(trial := json.loads(text), str)}
+        except ValueError as error:
+            raise DamagedDatabase(self._path, f"the id of a trial is no JSON: {error}") from error
 
     def _study(self, key: StudyKey) -> tuple[int, SearchSpace]:
         """The study of a key; a space that changed since the first is a study of its own, with its hash in its name."""

@@ -145,8 +145,8 @@ class Recorder:
     def finish(self, timeout_s: float) -> bool:
         """Wait until everything is written, then end the process; whether all was written in time."""
         until = time.monotonic() + timeout_s
-        while (self._pending or not self._reconciled) and self.connection.poll(max(0.0, until - time.monotonic())):
-            if self.receive() is None:
+        while (self._pending or not self._reconciled) and not self.connection.closed:
+            if not self.connection.poll(max(0.0, until - time.monotonic())) or self.receive() is None:
                 break
         self.connection.close()
         try:

@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import TrialState
 
 from optimizer.curves import kind_of_loss
-from optimizer.records import QUARANTINED, TrialRecord
+from optimizer.records import TrialRecord
 from optimizer.search_space import Categorical, SearchSpace
 from optimizer.strategies.base import DecidedTrial, Sampler, running_means
 from optimizer.study.frozen import MEMORY_CONSTRAINT, distributions, frozen_trial, suggest, violated_mb
@@ -155,7 +155,7 @@ class Searcher:
         return None
 
     def _quarantine(self, record: TrialRecord, point: Mapping[str, Any]) -> None:
-        if record.state == "failed" and record.kind in QUARANTINED:
+        if record.quarantined:
             self._quarantined.add(_key(point))
 
     def _asked(self, point: dict[str, Any]) -> dict[str, Any]:

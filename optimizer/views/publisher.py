@@ -193,30 +193,37 @@ class Publisher:
 
     def on_event(self, record: Record) -> None:
         """Wake it for an event that may change what is published; a listener for the journal's records."""
-        self._ensure()
+        if not self._ensure():
+            return
         if record.get("event") == "trial_told" or record.get("event") in _NEWS:
             if self._process.poll() is not None and time.monotonic() >= self._restart_from:
-                self._restart_from = time.monotonic() + _RESTART_S
                 self._connection.close()
-                self._start()
+                self._started = False
+                if not self._ensure():
+                    return
             # A full or broken pipe costs nothing: the next pass reads everything that was missed.
             with contextlib.suppress(OSError):
                 self._connection.send_bytes(TOLD)
 
     def finish(self, timeout_s: float = 60.0) -> bool:
         """Have a last pass made and end the process; whether that pass was made."""
-        self._ensure()
-        done = self._finish(timeout_s)
+        self._restart_from = 0.0
+        done = self._ensure() and self._finish(timeout_s)
         if not done:
             # It had died, or hung on something: what it left undone, a new one makes up for.
-            self._start()
-            done = self._finish(timeout_s)
+            self._started, self._restart_from = False, 0.0
+            done = self._ensure() and self._finish(timeout_s)
         return done
 
-    def _ensure(self) -> None:
-        if not self._started:
-            self._start()
-            self._started = True
+    def _ensure(self) -> bool:
+        """Start it where it was not yet, and not sooner than makes sense; whether it was started."""
+        if not self._started and time.monotonic() >= self._restart_from:
+            self._restart_from = time.monotonic() + _RESTART_S
+            # Too many processes or too little memory now: with a later event it may go.
+            with contextlib.suppress(OSError):
+                self._start()
+                self._started = True
+        return self._started
 
     def _start(self) -> None:
         self._connection, theirs = Pipe()

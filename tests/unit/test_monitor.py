@@ -143,3 +143,8 @@ def test_each_kill_of_the_kernel_for_want_of_memory_is_told_once(monkeypatch: py
     kills += 2
 
     assert [monitor.oom_kill_was_new() for _ in range(3)] == [True, True, False]
+
+    kills += 1
+    for _ in range(2):
+        monitor.look_at_oom_kills()
+    assert not monitor.oom_kill_was_new(), "it was seconds ago"

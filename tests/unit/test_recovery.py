@@ -76,6 +76,9 @@ class Watching(Monitor):
     def oom_kill_was_new(self) -> bool:
         return self.kernel_killed
 
+    def look_at_oom_kills(self) -> None:
+        """What is new is said by the test."""
+
     def gpu(self, uuid: str) -> GpuLoad | None:
         return None if self.card_mb is None else GpuLoad(uuid=uuid, load=0.0, memory_mb=self.card_mb)
 
@@ -160,8 +163,8 @@ def test_a_trial_that_took_three_workers_has_failed_with_the_signal_kept(scene: 
         scene.lose()
 
     [told] = scene.told
-    assert (told.record.kind, told.record.reason) == ("worker_lost", "attempt 3: killed by SIGSEGV; quarantined: it "
-                                                      "is not asked again")
+    assert (told.record.kind, told.record.reason) == ("worker_lost", "attempt 3: killed by SIGSEGV")
+    assert told.record.quarantined
     assert not scene.dispatcher.retries
     assert len(scene.started) == 3
 
@@ -411,11 +414,20 @@ def test_a_card_that_fails_three_times_in_ten_minutes_is_set_aside(gpu_scene: Sc
 
 def test_errors_of_a_card_that_abort_the_process_count_too(gpu_scene: Scene) -> None:
     for _ in range(GPU_FAULTS):
-        gpu_scene.run(again=bool(gpu_scene.dispatcher.retries))
+        gpu_scene.run()
         gpu_scene.lose(message=WorkerLost(reason="killed by SIGABRT"))
 
     assert not gpu_scene.dispatcher.open_slots
     assert any("is set aside: 3 errors within 10 minutes" in text for text in gpu_scene.notices())
+
+
+def test_a_trial_that_aborts_every_time_sets_no_card_aside(gpu_scene: Scene) -> None:
+    for _ in range(GPU_FAULTS):
+        gpu_scene.run(again=bool(gpu_scene.dispatcher.retries))
+        gpu_scene.lose(message=WorkerLost(reason="killed by SIGABRT"))
+
+    assert gpu_scene.dispatcher.open_slots == 2
+    assert [t.record.quarantined for t in gpu_scene.told] == [True]
 
 
 def test_a_card_that_fails_now_and_then_stays(gpu_scene: Scene) -> None:

@@ -90,7 +90,7 @@ def test_no_point_of_a_few_choices_is_asked_twice_and_then_there_is_none() -> No
 @pytest.mark.parametrize("restored", [True, False])
 def test_a_point_that_took_its_workers_with_it_is_never_asked_again(restored: bool) -> None:
     two = SearchSpace((Parameter("depth", Int(1, 2)),))
-    bad = a_result(0, {"depth": 1}, None, state="failed", kind="worker_lost")
+    bad = a_result(0, {"depth": 1}, None, state="failed", kind="worker_lost", quarantined=True)
     searcher = a_searcher(space=two)
     if restored:
         searcher.restore([bad])
