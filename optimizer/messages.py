@@ -147,6 +147,11 @@ class JobFinished(Message, frozen=True, kw_only=True):
     #: Validation losses of a complete trial, by watched fold and checkpoint of `optimizer.curves`.
     curves: tuple[tuple[float, ...], ...] = ()
 
+    def __post_init__(self) -> None:
+        """In JSON a number that is none is null, and must not pass for a fit that was cut short."""
+        if self.score is None and not (self.cut and self.outcome == "pruned"):
+            raise ValueError("a trial without a score that was not cut short")
+
 
 class JobFailed(Message, frozen=True, kw_only=True):
     """An exception ended the job. An ``error`` would come again; after the last three another attempt may do better."""

@@ -70,8 +70,9 @@ class Run:
         self.steps: list[StepFinished] = []
 
     def evaluate(self, family: StubFamily, metric: str, **workload: Any) -> JobFinished:
+        workload = {"params": {"depth": 3}, **workload}
         job = Job(trial=TRIAL, attempt=1, lease=9, workload=CrossValidation(
-            table="t0", family="stub", metric=metric, params={"depth": 3}, seed=100, **workload,
+            table="t0", family="stub", metric=metric, seed=100, **workload,
         ))
         return evaluate(
             job, store=self.store, family=family, threads=1, opencl=(1, 2),  # type: ignore[arg-type]
@@ -318,3 +319,62 @@ class TestNotFinite:
             run.evaluate(StubFamily([off_by(1)]), "mae")
         assert not (run.root / "predictions").exists()
         assert not (run.root / "models").exists()
+
+
+# Fits that are watched.
+
+
+class Learning(StubFamily):
+    """Tells of a loss that falls by a tenth with each of thirty iterations, from where the n-th fold begins."""
+
+    begins: tuple[float, ...] = (1.0,)
+
+    def fit(self, data: FoldData, params: Mapping[str, Any], context: FitContext) -> StubModel:
+        loss = self.begins[min(len(self.folds), len(self.begins) - 1)]
+        for iteration in range(30):
+            loss *= 0.9
+            if context.on_iteration is not None and context.on_iteration(iteration, loss):
+                break
+        return super().fit(data, params, context)
+
+
+def test_a_fit_that_is_hopeless_inside_prunes_its_trial_and_its_fold_has_no_score(run: Run) -> None:
+    regression(run)
+    family = Learning([off_by(1)])
+    family.begins = (1.0, 5.0)
+
+    finished = run.evaluate(family, "mae", params={"learning_rate": 0.1}, fit_limits=((None, 0.5), (None, 0.5)))
+
+    assert (finished.outcome, finished.cut) == ("pruned", True)
+    assert len(family.folds) == 2
+    assert finished.fold_scores == (pytest.approx(1.0),)
+    assert len(finished.step_seconds) == 2
+    assert [step.step for step in run.steps] == [0]
+    assert family.models[1].asked == [], "nothing is predicted by a model half made"
+    assert finished.curves == ()
+
+
+def test_a_trial_whose_first_fit_is_hopeless_has_no_score_at_all(run: Run) -> None:
+    regression(run)
+
+    finished = run.evaluate(Learning([off_by(1)]), "mae", params={"learning_rate": 0.1}, fit_limits=((0.0,),))
+
+    assert (finished.outcome, finished.cut, finished.score, finished.fold_scores) == ("pruned", True, None, ())
+    assert finished.predictions_sha256 is None
+
+
+def test_a_complete_trial_tells_the_losses_of_its_first_two_folds(run: Run) -> None:
+    regression(run)
+
+    finished = run.evaluate(Learning([off_by(1)]), "mae", params={"learning_rate": 0.1}, fit_limits=())
+
+    assert (finished.outcome, finished.cut) == ("complete", False)
+    assert len(finished.curves) == 2
+    assert finished.curves[0][:2] == (pytest.approx(0.9**5), pytest.approx(0.9**10))
+
+
+def test_losses_that_nobody_tells_are_no_curve(run: Run) -> None:
+    regression(run)
+
+    assert run.evaluate(StubFamily([off_by(1)]), "mae", params={"learning_rate": 0.1}, fit_limits=()).curves == ()
+    assert run.evaluate(Learning([off_by(1)]), "mae", params={"learning_rate": 0.1}).curves == ()

@@ -101,6 +101,18 @@ def test_a_point_that_took_its_workers_with_it_is_never_asked_again(restored: bo
     assert {asked(searcher, number)["depth"] for number in range(1, 20)} == {2}
 
 
+def test_a_trial_that_was_cut_in_its_first_fit_is_learnt_from_as_a_bad_one() -> None:
+    searcher = a_searcher("tpe")
+    for number in range(15):
+        params = asked(searcher, number)
+        cut = number % 2 == 1
+        searcher.tell(a_result(number, params, None, state="pruned", cut=True) if cut
+                      else a_result(number, params, 0.1 * number, fold_scores=(0.1 * number,)))
+
+    assert [t.running_means for t in searcher.history()[:2]] == [(0.0,), ()]
+    assert SPACE.contains(SPACE.restricted(asked(searcher, 15)))
+
+
 def test_a_space_that_is_fixed_throughout_has_one_point() -> None:
     searcher = a_searcher(space=SearchSpace((), {"iterations": 100}))
 
