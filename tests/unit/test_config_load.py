@@ -256,11 +256,10 @@ def test_a_deadline_as_a_duration_counts_from_the_first_start(here: Path) -> Non
     assert load(ONE).deadline_at(0.0, 0.0) is None
 
 
+@pytest.mark.usefixtures("here")
 def test_what_is_known_is_listed_once_however_many_keys_are_not() -> None:
-    with pytest.raises(StudyFileError) as raised:
-        load("qqqq = 1\nwwww = 2\n" + ONE + "zzzz = 3\n")
+    first, second, third = mistakes("qqqq = 1\nwwww = 2\n" + ONE + "zzzz = 3\n")
 
-    first, second, _, third = raised.value.mistakes
     assert "qqqq: unknown key; known here: bad_rows, " in first
     assert second.endswith("2: wwww: unknown key; as above")
     assert "zzzz: unknown key; known here: " in third  # another table, with other keys
