@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from optimizer import guard
+from optimizer.backoff import pause_s
 from optimizer.process import start_time
 
 #: The interpreter that we run in.
@@ -63,8 +64,8 @@ class Groups:
         now = time.monotonic()
         if not self._groups or now < self._start_from:
             return
-        self._start_from = now + min(_LONGEST_PAUSE_S, 0.25 * 2.0 ** min(self._starts, 20))
         self._starts += 1
+        self._start_from = now + pause_s(self._starts, first_s=0.25, most_s=_LONGEST_PAUSE_S)
         try:
             with self._log.open("ab") as log:
                 self._guard = subprocess.Popen(

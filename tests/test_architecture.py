@@ -19,7 +19,8 @@ LAYERS: tuple[dict[str, set[str]], ...] = (
     {
         "errors": set(), "process": set(), "status": set(), "guard": set(), "ending": set(),
         "messages": {"errors"}, "records": {"errors"}, "journal": {"durable", "errors"}, "gpus": {"errors"},
-        "durable": set(), "resources": {"errors", "gpus"}, "child": {"process"}, "groups": {"guard", "process"},
+        "backoff": set(), "durable": set(), "resources": {"errors", "gpus"}, "child": {"process"},
+        "groups": {"backoff", "guard", "process"},
     },
     {
         "metrics": set(), "curves": set(), "search_space": set(), "models": {"search_space"},

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from optimizer.backends.base import WorkerLost
+from optimizer.backoff import pause_s
 from optimizer.ending import AT_ONCE, BY_STEPS, LEAVING, Ending, sooner
 from optimizer.errors import ProtocolFault
 from optimizer.groups import Groups
@@ -86,7 +87,7 @@ class LocalBackend:
         except OSError as error:
             # Too many processes, descriptors or too little memory now; in a while it may go.
             failures = self._failures[slot.name] = self._failures.get(slot.name, 0) + 1
-            wait_s = min(_START_AGAIN_MOST_S, _START_AGAIN_S * 2.0 ** min(failures - 1, 20))
+            wait_s = pause_s(failures, first_s=_START_AGAIN_S, most_s=_START_AGAIN_MOST_S)
             lost = WorkerLost(reason=f"could not be started: {error}", orderly=error.errno in _PASSING)
             self._not_started[slot.name] = self._clock() + wait_s, lost
         else:

@@ -21,6 +21,7 @@ import msgspec
 
 from optimizer import __version__
 from optimizer.backends.base import Backend, WorkerLost
+from optimizer.backoff import pause_s
 from optimizer.config.resolved import Study
 from optimizer.dispatch import Dispatcher, SlotState
 from optimizer.gpus import GpuReport
@@ -39,6 +40,7 @@ from optimizer.resources import Slot, available_memory_mb
 from optimizer.scheduler import board
 from optimizer.scheduler.ballast import free_bytes
 from optimizer.scheduler.book import Book, Told
+from optimizer.scheduler.disk_rest import DiskRest
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.feeder import Feeder
 from optimizer.scheduler.logs import trim_logs
@@ -124,10 +126,7 @@ class Scheduler:
         self._recorder_restarts = 0
         #: Why ``optuna.db`` is behind now; empty where it is not.
         self._recorder_trouble = ""
-        #: Until when a disk that refused results is left alone, how often it did so in a row, and what it said.
-        self._disk_rests_until = 0.0
-        self._disk_refusals = 0
-        self._disk_refusal = ""
+        self._disk_rest = DiskRest()
         self._status_failed = False
         self._next_tick = self._next_memory_tick = 0.0
         self._draining_until: float | None = None
@@ -228,7 +227,7 @@ class Scheduler:
                                   score=message.score, running_mean=message.running_mean, seconds=message.seconds)
         elif isinstance(message, JobFinished):
             lease = self._dispatcher.finished(slot, message.lease)
-            self._disk_refusals = 0
+            self._disk_rest.accepted()
             if lease is not None:
                 self._told(self._book.finished(lease, self._slots[slot], self._versions, message))
                 if not self._book.wants_gpus and any(slot.gpu for slot in self._slots.values()):
@@ -238,7 +237,7 @@ class Scheduler:
                 # Before it is counted against its trial: where the folder itself is gone, the run is over.
                 self._events.check_folder()
             if message.disk:
-                self._let_the_disk_rest(message.reason, now)
+                self._disk_rest.refused(message.reason, now)
             self._recovery.job_failed(slot, message, now)
             if message.kind == "storage":
                 self._hold_back(self._storage_trouble())
@@ -301,25 +300,14 @@ class Scheduler:
             return
         if not self._recorder_from:
             self._events.notice("the recorder of optuna.db is gone and is started again; see logs/recorder.log")
-        self._recorder_from = now + min(60.0, 2.0 ** min(self._recorder_restarts, 10))
         self._recorder_restarts += 1
+        self._recorder_from = now + pause_s(self._recorder_restarts, first_s=1.0, most_s=60.0)
         # Until the next one has brought journal and database together.
         self._recorder_trouble = self._recorder_trouble or "its recorder has ended"
         try:
             self.recorder = self.recorder.restarted()
         except OSError as error:  # too many processes or too little memory now
             self._recorder_trouble = f"its recorder cannot be started: {error}"
-
-    def _let_the_disk_rest(self, reason: str, now: float) -> None:
-        """A full quota or a failing disk refuses results: it is tried again later and later, at last every 5 min.
-
-        What other slots met at the same time is the same refusal.
-        """
-        if now < self._disk_rests_until:
-            return
-        self._disk_refusal = reason
-        self._disk_rests_until = now + min(300.0, 5.0 * 2.0 ** min(self._disk_refusals, 10))
-        self._disk_refusals += 1
 
     def _obey_signals(self) -> None:
         count = self._signals.taken()
@@ -374,17 +362,7 @@ class Scheduler:
         if free is not None and free < needed:
             return (f"the disk of {self._plan.folder} has {free / 1e6:.0f} MB left, and {needed / 1e6:.0f} MB are "
                     "wanted; it goes on when there is room")
-        now = time.monotonic()
-        if self._disk_refusal and now >= self._disk_rests_until:
-            # By a file of our own, for each attempt of a trial counts.
-            refusal = self._book.disk.refuses(self._book.trial_bytes)
-            if refusal:
-                self._let_the_disk_rest(refusal, now)
-            else:
-                self._disk_refusal = ""
-        if self._disk_refusal:
-            return f"the results of a trial could not be written ({self._disk_refusal}); it is tried again in a while"
-        return ""
+        return self._disk_rest.trouble(time.monotonic(), lambda: self._book.disk.refuses(self._book.trial_bytes))
 
     def _hold_back(self, reason: str) -> None:
         """Start no jobs while something is amiss, and say so once."""

@@ -192,33 +192,19 @@ def test_a_deadline_counts_the_time_that_the_machine_slept(
     assert scheduler.run() == DEADLINE
 
 
-def test_a_disk_that_refused_results_is_left_alone_longer_and_longer(make: Make, tmp_path: Path) -> None:
-    scheduler = make(Recorder())
-    rests = []
-    now = 100.0
-    for _ in range(8):
-        scheduler._let_the_disk_rest("OSError: Disk quota exceeded", now)
-        rests.append(scheduler._disk_rests_until - now)
-        # Other slots meet the same refusal at the same time.
-        scheduler._let_the_disk_rest("OSError: Disk quota exceeded", now)
-        now = scheduler._disk_rests_until
-
-    assert rests == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0]
-
-
 def test_jobs_start_again_when_the_disk_takes_a_file_of_our_own(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scheduler = make(Recorder())
     (tmp_path / "predictions").mkdir()
-    scheduler._let_the_disk_rest("OSError: Disk quota exceeded", time.monotonic())
+    scheduler._disk_rest.refused("OSError: Disk quota exceeded", time.monotonic())
     assert "could not be written (OSError: Disk quota exceeded)" in scheduler._storage_trouble()
 
     with monkeypatch.context() as full:
         full.setattr("optimizer.store._refusal", lambda folder, size: OSError(122, "Disk quota exceeded"))
-        scheduler._disk_rests_until = 0.0
+        scheduler._disk_rest.until = 0.0
         assert "Disk quota exceeded" in scheduler._storage_trouble()
-    scheduler._disk_rests_until = 0.0
+    scheduler._disk_rest.until = 0.0
     assert scheduler._storage_trouble() == ""
     assert not list((tmp_path / "predictions").iterdir())
 
