@@ -9,6 +9,7 @@ trial goes to ``out`` as soon as it is decided.
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import sys
 import time
@@ -20,9 +21,10 @@ import numpy as np
 import optuna
 
 from optimizer.datasets.table import Table
+from optimizer.evaluation import fold_data
 from optimizer.metrics import get_metric
 from optimizer.models import load_family
-from optimizer.models.base import FitContext, FoldCache, FoldData
+from optimizer.models.base import FitContext, FoldCache
 from optimizer.prediction import on_original_scale
 from optimizer.store import from_stored, to_stored
 from optimizer.study.frozen import suggest
@@ -66,11 +68,11 @@ class Objective:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._table = Table.open(Path(settings.table))
+        table = Table.open(Path(settings.table))
+        self._table = dataclasses.replace(table, x=np.ascontiguousarray(table.x))  # in memory, not mapped
         self._metric = get_metric(settings.metric)
         self._family = load_family(settings.family)
         self.space = self._family.describe(self._table.meta.summary(settings.metric)).space
-        self._x = np.ascontiguousarray(self._table.x)
         self.fit_seconds = 0.0
         self.scores: list[float] = []
 
@@ -88,21 +90,16 @@ class Objective:
         return statistics.fmean(self.scores)
 
     def _fold(self, step: int, point: dict[str, Any]) -> float:
-        table, meta, metric = self._table, self._table.meta, self._metric
+        table, task, metric = self._table, self._table.meta.task, self._metric
         train, valid = table.split(step)
-        y = np.log1p(table.y) if metric.log_target else table.y
-        repeat, fold = divmod(step, meta.folds)
-        data = FoldData(
-            key=(meta.fingerprint, repeat, fold), x_train=self._x[train], y_train=y[train], w_train=None,
-            x_valid=self._x[valid], y_valid=y[valid], w_valid=None, cardinalities=meta.cardinalities, task=meta.task,
-            n_classes=len(meta.classes))
+        data = fold_data(table, step, train, valid, name=table.meta.fingerprint, log_target=metric.log_target)
         context = FitContext(threads=self._settings.threads, device="cpu", seed=self._settings.seed + step,
                              metric=metric.name, cache=FoldCache(max_bytes=0))
         begun = time.perf_counter()
         model = self._family.fit(data, point, context)
         self.fit_seconds += time.perf_counter() - begun
-        stored = to_stored(on_original_scale(model.predict(self._x[valid]), log_target=metric.log_target), meta.task)
-        return metric.score(table.y[valid], from_stored(stored, meta.task))
+        stored = to_stored(on_original_scale(model.predict(data.x_valid), log_target=metric.log_target), task)
+        return metric.score(table.y[valid], from_stored(stored, task))
 
 
 def main() -> None:

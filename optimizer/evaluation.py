@@ -162,18 +162,8 @@ class _Trial:
         return mean if math.isfinite(mean) else None
 
     def _fit(self, step: int, train: Any, valid: Any) -> tuple[FittedModel, float]:
-        import numpy as np
-
-        table, meta, workload = self.table, self.table.meta, self.workload
-        y = np.log1p(table.y) if self.metric.log_target else table.y
-        weights = table.weights
-        repeat, fold = divmod(step, meta.folds)
-        data = FoldData(
-            key=(self._rows_name, repeat, fold),
-            x_train=table.x[train], y_train=y[train], w_train=None if weights is None else weights[train],
-            x_valid=table.x[valid], y_valid=y[valid], w_valid=None if weights is None else weights[valid],
-            cardinalities=meta.cardinalities, task=meta.task, n_classes=len(meta.classes),
-        )
+        workload = self.workload
+        data = fold_data(self.table, step, train, valid, name=self._rows_name, log_target=self.metric.log_target)
         watch = None
         if workload.fit_limits is not None and step < WATCHED_STEPS:
             watch = watched(workload.params, workload.fit_limits[step] if step < len(workload.fit_limits) else ())
@@ -222,6 +212,20 @@ class _Trial:
         if self.table.x_test is not None:
             self._test.add(_finite(model.predict(self.table.x_test), "test rows", "predictions"))
             self._predicted_steps += 1
+
+
+def fold_data(table: Table, step: int, train: Any, valid: Any, *, name: str, log_target: bool) -> FoldData:
+    """One fold of a table, its target on the training scale; ``name`` is what caches know its rows by."""
+    import numpy as np
+
+    meta, weights = table.meta, table.weights
+    y = np.log1p(table.y) if log_target else table.y
+    return FoldData(
+        key=(name, *divmod(step, meta.folds)),
+        x_train=table.x[train], y_train=y[train], w_train=None if weights is None else weights[train],
+        x_valid=table.x[valid], y_valid=y[valid], w_valid=None if weights is None else weights[valid],
+        cardinalities=meta.cardinalities, task=meta.task, n_classes=len(meta.classes),
+    )
 
 
 def _finite(prediction: Floats, place: str, what: str) -> Floats:

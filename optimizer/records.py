@@ -9,8 +9,6 @@ import msgspec
 from optimizer.errors import ProtocolFault
 
 TrialState = Literal["complete", "pruned", "failed"]
-#: Kinds of failure that take a worker with them or its time.
-QUARANTINED = frozenset({"worker_lost", "time_limit"})
 
 
 class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -248,8 +248,8 @@ class Book:
         known_from, limits = self._known_fit_limits.get((dataset, family, kind), (-1, ()))
         # They take as long as asking does, and change little from one trial to the next.
         if complete > max(known_from, 1.05 * known_from):
-            alike = [t for t in self._searches[dataset, family].searcher.history() if t.kind_of_loss == kind]
-            limits = self._pruner.fit_limits(alike, steps=ledger.families[family].steps, maximize=ledger.maximize)
+            limits = self._pruner.fit_limits(self._searches[dataset, family].searcher.history(kind),
+                                             steps=ledger.families[family].steps, maximize=ledger.maximize)
             self._known_fit_limits[dataset, family, kind] = complete, limits
         return limits
 

@@ -10,7 +10,6 @@ from optimizer.backends.base import Backend, WorkerLost
 from optimizer.config.resolved import ResourceLimits
 from optimizer.dispatch import MAX_ATTEMPTS, MAX_FAULTS, Dispatcher, Lease, Retry
 from optimizer.messages import JobFailed
-from optimizer.records import QUARANTINED
 from optimizer.resources import Slot
 from optimizer.scheduler.book import Book, Told
 from optimizer.scheduler.events import EventLog
@@ -22,6 +21,8 @@ from optimizer.scheduler.watchdog import Hung, Limits, Look, Watchdog, limits_of
 GPU_FAULTS, GPU_FAULTS_S = 3, 600.0
 #: Seconds that a GPU is given to free the memory of a worker that ran out of it.
 GPU_MEMORY_S = 30.0
+#: Kinds of failure that take a worker with them or its time: a point that ends so for good is quarantined.
+QUARANTINED = frozenset({"worker_lost", "time_limit"})
 #: A GPU is free again where less than this share of its memory is taken.
 GPU_FREE = 0.25
 

@@ -33,8 +33,6 @@ class DecidedTrial(msgspec.Struct, frozen=True, kw_only=True):
     running_means: tuple[float, ...]
     #: Validation losses by watched fold and checkpoint.
     curves: tuple[tuple[float, ...], ...] = ()
-    #: Losses of one kind can be compared.
-    kind_of_loss: str = ""
 
 
 #: By watched step, then by checkpoint of `optimizer.curves`.
@@ -55,7 +53,7 @@ class Pruner(Protocol):
         ...
 
     #: Whether it looks into fits, so that they have to be watched.
-    looks_inside: bool
+    looks_inside: bool = False
 
     def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits:
         """For each watched step and checkpoint the loss above which the fit is cut short and the trial pruned.
@@ -63,7 +61,7 @@ class Pruner(Protocol):
         Asked only of those that look into fits. The history holds only trials whose losses are of the kind of the one
         that is to start.
         """
-        ...
+        return ()
 
 
 def running_means(scores: Sequence[float]) -> tuple[float, ...]:

@@ -119,13 +119,12 @@ class Database:
         escaped = url.replace("{", "{{").replace("}", "}}")
         #: Optuna's number of each study, and our search space. Not its `Study`: that would keep every trial in memory.
         self._studies: dict[str, tuple[int, SearchSpace]] = {}
-        #: Ids of the trials that are in the file.
-        self.known: set[str] = set()
         try:
             self._storage = RDBStorage(escaped, engine_kwargs={"connect_args": {"timeout": _BUSY_TIMEOUT_S}})
             sqlalchemy.event.listen(self._storage.engine, "connect", _safest)
             self._storage.engine.dispose()  # connections made before the listener go
-            self.known |= self._ids()
+            #: Ids of the trials that are in the file.
+            self.known = self._ids()
             self._identity = _identity(path)
         except RuntimeError as error:  # a schema that is not this Optuna's
             raise StorageFault(f"{path}: {error} Or move the file away, then it is made anew from the journal; what "

@@ -127,11 +127,15 @@ class Searcher:
         if len(self._told) > KEEP_BEST + KEEP_LATEST + TRIM_SLACK:
             self._rebuild()
 
-    def history(self) -> list[DecidedTrial]:
-        """What a pruner may learn from."""
+    def history(self, kind: str | None = None) -> list[DecidedTrial]:
+        """What a pruner may learn from.
+
+        Args:
+            kind: only trials whose losses are of this `kind_of_loss`; ``None`` for all.
+        """
         return [DecidedTrial(complete=r.state == "complete", running_means=running_means(r.fold_scores),
-                             curves=r.curves, kind_of_loss=kind_of_loss(r.params))
-                for r in self._told if r.state != "failed"]
+                             curves=r.curves)
+                for r in self._told if r.state != "failed" and (kind is None or kind_of_loss(r.params) == kind)]
 
     def _is_exhausted(self) -> bool:
         """Whether a space without any range has no point left that was not asked."""

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from optimizer.strategies.base import DecidedTrial, FitLimits
+from optimizer.strategies.base import DecidedTrial, Pruner
 
 #: Complete trials before anything is pruned.
 STARTUP = 6
@@ -23,10 +23,8 @@ Z = 2.0
 RANK = 3
 
 
-class ConfidencePruner:
+class ConfidencePruner(Pruner):
     """Gives up on what cannot be expected to matter."""
-
-    looks_inside = False
 
     def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
         """The lowest running mean (highest, where less is better) that may still end among the best three."""
@@ -43,10 +41,6 @@ class ConfidencePruner:
             spread = stdev(still_to_come) * math.sqrt(1 + 1 / len(complete))
             bars.append(sign * (target - fmean(still_to_come) - Z * spread))
         return (*bars, None)
-
-    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits:
-        """None: it does not look into fits."""
-        return ()
 
 
 STRATEGY = ConfidencePruner()

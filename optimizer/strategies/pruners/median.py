@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from optimizer.strategies.base import DecidedTrial, FitLimits
+from optimizer.strategies.base import DecidedTrial, Pruner
 
 #: Complete trials before anything is pruned.
 STARTUP = 5
 
 
-class MedianPruner:
+class MedianPruner(Pruner):
     """The better half goes on."""
-
-    looks_inside = False
 
     def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
         """The median at each step over every trial that got there, pruned ones included.
@@ -32,10 +30,6 @@ class MedianPruner:
             there = [t.running_means[step] for t in history if len(t.running_means) > step]
             bars.append(median(there) if len(there) >= STARTUP else None)
         return (*bars, None)
-
-    def fit_limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> FitLimits:
-        """None: it does not look into fits."""
-        return ()
 
 
 STRATEGY = MedianPruner()
