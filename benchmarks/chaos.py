@@ -24,13 +24,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.place import ROOT, frozen_package, markdown, working_folder, write_json
+from benchmarks.place import frozen_package, markdown, working_folder, write_json
+from benchmarks.shared import FOLDER
 from tests.chaos import checker, damage
 from tests.chaos.evidence import read_journal, told_now
 from tests.chaos.faults import timeline
 from tests.chaos.nemesis import Nemesis, Report
 
-DATA = ROOT.parent / "shared" / "datasets" / "s5e7"
+DATA = FOLDER / "s5e7"
 #: The first trials of a run are no measure: the worker starts, the table is read, the start points are tried.
 _WARM_UP_S = 30.0
 #: More trials than the calibration says, for the pruner makes the later ones shorter.

@@ -14,18 +14,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import optuna
 
 from benchmarks import stock
 from benchmarks.place import with_environment
+from benchmarks.shared import Dataset
+from optimizer.datasets.table import Table
+from optimizer.models import load_family
+from optimizer.study.frozen import suggest
 from tests.chaos.evidence import read_journal
 
-#: A sampler of ours for benchmarks only, put beside the others in the frozen copy of the package: a recorded list.
-RECORDED = '''"""The points of a recorded list, for benchmarks."""
+FAMILIES = ("xgboost", "lightgbm", "catboost")
+#: A sampler of ours for benchmarks only, planted in the frozen copy of the package: a recorded list.
+RECORDED = {"strategies/samplers/recorded.py": '''"""The points of a recorded list, for benchmarks."""
 
 import json
 import os
@@ -43,7 +49,7 @@ class Recorded:
 
 
 STRATEGY = Recorded()
-'''
+'''}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +114,31 @@ class Showing:
         """Seconds after which a complete trial was at least as good as this; ``None`` for never."""
         return min((trial.at for trial in self.trials if trial.state == "complete"
                     and (trial.score >= score if maximize else trial.score <= score)), default=None)
+
+
+def encoded(name: str, dataset: Dataset, folder: Path, environment: dict[str, str]) -> Task:
+    """The table encoded by a first short run of ours, which also warms the disk; its trials count for nobody."""
+    study = folder / f"{name}-encoded.toml"
+    study.write_text(f'trials = 1\nseed = 1\nfolds = 5\nfamilies = ["lightgbm"]\n[[datasets]]\nname = "{name}"\n'
+                     f'train = "{dataset.train}"\ntarget = "{dataset.target}"\nmetric = "{dataset.metric}"\n'
+                     "[family.lightgbm.space]\niterations = 5\n", encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "optimizer", "run", str(study), "--plain"], cwd=folder, check=True,
+                   env=with_environment(environment), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    (table,) = (study.with_suffix("") / "data").glob("*/meta.json")
+    return Task(dataset=name, train=dataset.train, target=dataset.target, metric=dataset.metric, families=FAMILIES,
+                seed=1, table=table.parent)
+
+
+def recorded(task: Task, seed: int, points: int) -> Task:
+    """The task with a list of points, drawn at random from each family's space."""
+    summary = Table.open(task.table).meta.summary(task.metric)
+    lists, spaces = {}, {}
+    for family in task.families:
+        space = load_family(family).describe(summary).space
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        lists[family] = [suggest(study.ask(), space) for _ in range(points)]
+        spaces[family] = space.hash()
+    return replace(task, seed=seed, points=lists, spaces=spaces)
 
 
 def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: str = "", name: str = "ours") -> Showing:

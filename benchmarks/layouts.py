@@ -16,18 +16,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.contestants import RECORDED, Showing, Task, ours
-from benchmarks.place import ROOT, frozen_package, markdown, working_folder
-from benchmarks.throughput import encoded, fresh, recorded, spread
+from benchmarks.contestants import RECORDED, Showing, encoded, ours, recorded
+from benchmarks.place import fresh, frozen_package, markdown, spread, working_folder
+from benchmarks.shared import DATASETS, Dataset
 
-_SHARED = ROOT.parent / "shared" / "datasets"
-#: Shape to file, target and metric; the last is generated.
+#: Shape to the dataset that has it; the last is generated.
 SHAPES = {
-    "60 x 400": ("gasoline_nir/data.csv", "octane", "rmse"),
-    "18,000 x 8": ("s5e7/corrected/train_corrected_01.csv", "Personality", "accuracy"),
-    "54,000 x 9": ("diamonds/data.csv", "price", "rmse"),
-    "4,000 x 378": ("mercedes_greener/train.csv", "y", "r2"),
-    "1,000,000 x 30": ("", "y", "rmse"),
+    "60 x 400": "gasoline_nir", "18,000 x 8": "s5e7", "54,000 x 9": "diamonds", "4,000 x 378": "mercedes_greener",
+    "1,000,000 x 30": "",
 }
 
 
@@ -36,14 +32,14 @@ def layouts(cores: int) -> list[int]:
     return [threads for threads in range(1, cores + 1) if cores % threads == 0]
 
 
-def large_table(path: Path, rows: int = 1_000_000, columns: int = 30) -> Path:
+def large_table(path: Path, rows: int = 1_000_000, columns: int = 30) -> Dataset:
     """A table with effects of a few columns, some of them together, and noise."""
     chance = np.random.default_rng(0)
     x = chance.normal(size=(rows, columns)).astype(np.float32)
     y = x[:, 0] + np.sin(3 * x[:, 1]) + x[:, 2] * x[:, 3] + chance.normal(0, 0.5, rows)
     frame = pd.DataFrame(x, columns=[f"x{i}" for i in range(columns)]).assign(y=y)
     frame.to_csv(path, index=False, float_format="%.4g")
-    return path
+    return Dataset(path, "y", "rmse")
 
 
 def rate(showing: Showing) -> float:
@@ -61,14 +57,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     folder = working_folder(options.folder, "layouts")
-    frozen = frozen_package(folder)
-    Path(frozen["PYTHONPATH"], "optimizer", "strategies", "samplers", "recorded.py").write_text(RECORDED)
+    frozen = frozen_package(folder, RECORDED)
     cores = len(os.sched_getaffinity(0))
     rows: list[tuple[object, ...]] = []
     for number, shape in enumerate(options.shapes.split(";")):
-        file, target, metric = SHAPES[shape]
-        train = _SHARED / file if file else large_table(folder / "large.csv")
-        task: Task = encoded(f"shape{number}", train, target, metric, folder, frozen)
+        known = DATASETS.get(SHAPES[shape])
+        task = encoded(f"shape{number}", known or large_table(folder / "large.csv"), folder, frozen)
         rates: dict[int, list[float]] = {threads: [] for threads in layouts(cores)}
         for one in range(options.rounds):
             points = recorded(task, one + 1, options.points)

@@ -12,6 +12,7 @@ package only. Rates are those of the journal, between one told trial and another
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -25,7 +26,9 @@ import numpy as np
 import optuna
 
 from benchmarks.place import frozen_package, markdown, with_environment, working_folder, write_json
-from tests.chaos.evidence import Process, children_of, processes, read_journal, scheduler_of
+from benchmarks.soak import measure, name_of
+from optimizer.process import process_stat
+from tests.chaos.evidence import children_of, processes, read_journal, scheduler_of
 
 FAMILY = '''"""Sleeps, and predicts a constant: for benchmarks."""
 
@@ -73,6 +76,8 @@ class Sleeper:
 
 FAMILY = Sleeper()
 '''
+#: Seconds between two looks at its processes.
+LOOK_S = 5.0
 #: Trials over which a rate is taken.
 WINDOW = 100
 
@@ -114,7 +119,7 @@ def run(study: Path, environment: dict[str, str], *, cores: int, sleep_s: float)
                                    env=with_environment(own), cwd=study.parent, stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=log)
         while process.poll() is None:
-            time.sleep(1.0)
+            time.sleep(LOOK_S)
             look(study.with_suffix(""), seen, memory)
     if process.returncode:
         raise RuntimeError(f"it ended with {process.returncode}; see {study.with_suffix('.log')}")
@@ -132,28 +137,14 @@ def look(folder: Path, seen: dict[str, float], memory: list[tuple[int, float]]) 
         return
     everyone = processes()
     for one in [*(p for p in everyone if p.pid == scheduler), *children_of(scheduler, everyone)]:
-        seen[name_of(one, scheduler)] = cpu_seconds(one.pid)
-    try:
-        status = json.loads((folder / "status.json").read_bytes())
-        told = sum(f.get("complete", 0) for f in status["families"])
-        rollup = Path(f"/proc/{scheduler}/smaps_rollup").read_text()
-        memory.append((told, int(rollup.split("Pss:")[1].split()[0]) / 1024))
-    except (OSError, ValueError, KeyError, IndexError):
-        return
-
-
-def name_of(one: Process, scheduler: int) -> str:
-    """Its role, and for workers which."""
-    return "scheduler" if one.pid == scheduler else f"{one.role} {one.pid}" if one.role == "worker" else one.role
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process; 0 where it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        stat = process_stat(one.pid)
+        if stat is not None:
+            seen["scheduler" if one.pid == scheduler else name_of(one)] = stat.ticks / os.sysconf("SC_CLK_TCK")
+    held = measure(scheduler)
+    with contextlib.suppress(OSError, ValueError, KeyError):  # the run has just begun, or ended
+        families = json.loads((folder / "status.json").read_bytes())["families"]
+        if held is not None:
+            memory.append((sum(family["complete"] for family in families), held["pss_mb"]))
 
 
 def rate_at(told: list[float], number: int) -> float | None:
@@ -256,10 +247,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     folder = working_folder(options.folder, "overhead")
-    frozen = frozen_package(folder)
-    code = Path(frozen["PYTHONPATH"])
-    (code / "optimizer" / "models" / "sleeper.py").write_text(FAMILY, encoding="utf-8")
-    machine_of_many(code)
+    frozen = frozen_package(folder, {"models/sleeper.py": FAMILY})
+    machine_of_many(Path(frozen["PYTHONPATH"]))
     print(f"{options.part}, code {frozen['CODE']}, {os.cpu_count()} cores; in {folder}", flush=True)
     text = (nothing(folder, frozen, options.trials, stock=not options.without_stock) if options.part == "nothing"
             else sleeping(folder, frozen, options.seconds))

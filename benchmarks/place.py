@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,20 @@ def working_folder(given: Path | None, name: str) -> Path:
     return given.resolve()
 
 
-def frozen_package(folder: Path) -> dict[str, str]:
+def fresh(folder: Path) -> Path:
+    """This folder, empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def frozen_package(folder: Path, planted: Mapping[str, str] | None = None) -> dict[str, str]:
     """Copy the committed package, with the benchmarks, into this folder; the environment that runs the copy.
 
     ``CODE`` in it says which commit that is. Where there is no repository, the package is taken as it lies there.
+    ``planted``: plug-ins that exist in the copy alone, by their path in the package.
     """
-    copy = folder / "code"
-    shutil.rmtree(copy, ignore_errors=True)
-    copy.mkdir(parents=True)
+    copy = fresh(folder / "code")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True,
                             check=False).stdout.strip()
     if commit:
@@ -39,6 +47,8 @@ def frozen_package(folder: Path) -> dict[str, str]:
     else:
         for name in _COPIED:
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, text in (planted or {}).items():
+        (copy / "optimizer" / name).write_text(text, encoding="utf-8")
     return {"PYTHONPATH": str(copy), "CODE": commit or "as it lies there"}
 
 
@@ -52,6 +62,11 @@ def write_json(path: Path, content: Any) -> None:
     beside = path.with_name(f".{path.name}")
     beside.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
     beside.replace(path)
+
+
+def spread(values: list[float]) -> str:
+    """Median with the least and the largest; nothing for none."""
+    return f"{statistics.median(values):.4g} ({min(values):.4g} to {max(values):.4g})" if values else ""
 
 
 def markdown(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:

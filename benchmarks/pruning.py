@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.place import ROOT, frozen_package, markdown, with_environment, working_folder
+from benchmarks.place import frozen_package, markdown, with_environment, working_folder
+from benchmarks.shared import DATASETS
 from optimizer.curves import CHECKPOINTS, FitWatch, kind_of_loss
 from optimizer.metrics import get_metric
 from optimizer.models.boosting import patience
@@ -43,31 +44,21 @@ class WatchingPruner:
 
 STRATEGY = WatchingPruner()
 '''
-#: Dataset to file, target and metric; configurations differ there by more than noise.
-DATASETS = {
-    "california_housing": ("california_housing/data.csv", "median_house_value", "rmse"),
-    "obesity_s4e2": ("obesity_s4e2/train.csv", "NObeyesdad", "accuracy"),
-    "letter": ("letter/data.csv", "letter", "accuracy"),
-    "adult": ("adult/train.csv", "income", "roc_auc"),
-    "telco_churn": ("telco_churn/data.csv", "Churn", "roc_auc"),
-    "ames_house_prices": ("ames_house_prices/train.csv", "SalePrice", "rmsle"),
-    "diamonds": ("diamonds/data.csv", "price", "rmse"),
-}
+#: Datasets on which configurations differ by more than noise.
+NAMES = ("california_housing", "obesity_s4e2", "letter", "adult", "telco_churn", "ames_house_prices", "diamonds")
 PRUNERS = ("none", "median", "confidence", "racing")
 
 
 def record(folder: Path, minutes: float, names: Sequence[str]) -> None:
     """Search each dataset for so long without pruning; the journals stay in the folder."""
-    frozen = frozen_package(folder)
-    pruners = Path(frozen["PYTHONPATH"], "optimizer", "strategies", "pruners")
-    (pruners / "watching.py").write_text(WATCHING, encoding="utf-8")
+    frozen = frozen_package(folder, {"strategies/pruners/watching.py": WATCHING})
     for name in names:
-        file, target, metric = DATASETS[name]
+        dataset = DATASETS[name]
         study = folder / f"{name}.toml"
         study.write_text(
             f'time_per_dataset = "{minutes:g}m"\npruner = "watching"\nseed = 1\nfolds = 5\n'
-            f'[[datasets]]\nname = "{name}"\n'
-            f'train = "{ROOT.parent / "shared" / "datasets" / file}"\ntarget = "{target}"\nmetric = "{metric}"\n',
+            f'[[datasets]]\nname = "{name}"\ntrain = "{dataset.train}"\ntarget = "{dataset.target}"\n'
+            f'metric = "{dataset.metric}"\n',
             encoding="utf-8")
         with (folder / f"{name}.log").open("ab") as log:
             subprocess.run([sys.executable, "-m", "optimizer", "run", str(study), "--plain"], cwd=folder, check=True,
@@ -116,13 +107,15 @@ def cut_share(trial: Record, step: int, limits: Sequence[float | None]) -> float
 
 def replay(trials: Sequence[Record], pruner: Pruner, *, maximize: bool) -> Outcome:
     """Decide the trials of one family one after the other."""
-    outcome, history = Outcome(), []
+    outcome = Outcome()
+    history: list[DecidedTrial] = []
+    #: The same by kind of loss.
+    alike: dict[str, list[DecidedTrial]] = defaultdict(list)
     for position, trial in enumerate(trials):
         scores = trial["fold_scores"]
         steps, means, kind = len(scores), running_means(scores), kind_of_loss(trial["params"])
         limits = pruner.limits(history, steps=steps, maximize=maximize)
-        inside = pruner.fit_limits([t for t in history if t.kind_of_loss == kind], steps=steps, maximize=maximize) \
-            if pruner.looks_inside else ()
+        inside = pruner.fit_limits(alike[kind], steps=steps, maximize=maximize)
         done, fits = steps, 0.0
         for step in range(steps):
             share = cut_share(trial, step, inside[step]) if step < len(inside) and step < len(trial["curves"]) else None
@@ -135,8 +128,9 @@ def replay(trials: Sequence[Record], pruner: Pruner, *, maximize: bool) -> Outco
                 done = step + 1
                 break
         whole = done == steps
-        history.append(DecidedTrial(complete=whole, running_means=means[:done], kind_of_loss=kind,
+        history.append(DecidedTrial(complete=whole, running_means=means[:done],
                                     curves=tuple(map(tuple, trial["curves"])) if whole else ()))
+        alike[kind].append(history[-1])
         outcome.trials += 1
         outcome.pruned += not whole
         outcome.fits += fits
@@ -153,13 +147,13 @@ def compare(folder: Path) -> str:
     rows: list[tuple[object, ...]] = []
     saved: dict[str, list[float]] = defaultdict(list)
     kept: dict[str, list[bool]] = defaultdict(list)
-    for name in DATASETS:
+    for name in NAMES:
         if not (folder / name).is_dir():
             continue
         by_family: dict[str, list[Record]] = defaultdict(list)
         for trial in complete_trials(folder / name):
             by_family[trial["trial"].split("/")[1]].append(trial)
-        maximize = get_metric(DATASETS[name][2]).direction == "maximize"
+        maximize = get_metric(DATASETS[name].metric).direction == "maximize"
         for family, trials in sorted(by_family.items()):
             whole = replay(trials, load_pruner("none"), maximize=maximize)
             for rule in PRUNERS[1:]:
@@ -183,7 +177,7 @@ def main() -> None:
     parser.add_argument("part", choices=("record", "replay"))
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--minutes", type=float, default=4.0)
-    parser.add_argument("--datasets", default=",".join(DATASETS))
+    parser.add_argument("--datasets", default=",".join(NAMES))
     options = parser.parse_args()
     folder = working_folder(options.folder, "pruning")
     if options.part == "record":

@@ -14,33 +14,29 @@ import argparse
 import dataclasses
 import os
 import platform
-import shutil
-import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import optuna
 import pandas as pd
 
-from benchmarks.contestants import RECORDED, Showing, Task, ours, stock_as_written, stock_by_hand
-from benchmarks.place import ROOT, frozen_package, markdown, with_environment, working_folder, write_json
-from optimizer.datasets.table import Table
+from benchmarks.contestants import (
+    RECORDED,
+    Showing,
+    Task,
+    encoded,
+    ours,
+    recorded,
+    stock_as_written,
+    stock_by_hand,
+)
+from benchmarks.place import fresh, frozen_package, markdown, spread, working_folder, write_json
+from benchmarks.shared import DATASETS
 from optimizer.metrics import get_metric
-from optimizer.models import load_family
-from optimizer.study.frozen import suggest
 
-FAMILIES = ("xgboost", "lightgbm", "catboost")
-_SHARED = ROOT.parent / "shared" / "datasets"
-#: Dataset to file, target, metric and rows: a sample where a fit on all of them is slow.
-DATASETS = {
-    "s5e7": ("s5e7/corrected/train_corrected_01.csv", "Personality", "accuracy", None),
-    "california_housing": ("california_housing/data.csv", "median_house_value", "rmse", None),
-    "obesity_s4e2": ("obesity_s4e2/train.csv", "NObeyesdad", "accuracy", 5000),
-    "letter": ("letter/data.csv", "letter", "accuracy", 5000),
-}
+#: Rows of a sample, where a fit on all of them is slow.
+SAMPLES = {"obesity_s4e2": 5000, "letter": 5000}
 #: What each part compares on.
 OF_LIST = ("s5e7", "california_housing")
 OF_SEARCH = ("california_housing", "obesity_s4e2", "letter")
@@ -50,46 +46,13 @@ POINTS = 40
 
 def prepared(dataset: str, folder: Path, environment: dict[str, str]) -> Task:
     """A dataset of ours, or its sample, encoded."""
-    name, target, metric, rows = DATASETS[dataset]
-    train = folder / f"{dataset}.csv"
-    if rows is None:
-        shutil.copyfile(_SHARED / name, train)
-    else:
-        pd.read_csv(_SHARED / name, dtype=str, keep_default_na=False).sample(rows, random_state=0).to_csv(
+    whole = DATASETS[dataset]
+    train = whole.train
+    if dataset in SAMPLES:
+        train = folder / f"{dataset}.csv"
+        pd.read_csv(whole.train, dtype=str, keep_default_na=False).sample(SAMPLES[dataset], random_state=0).to_csv(
             train, index=False)
-    return encoded(dataset, train, target, metric, folder, environment)
-
-
-def encoded(dataset: str, train: Path, target: str, metric: str, folder: Path, environment: dict[str, str]) -> Task:
-    """The table encoded by a first short run of ours, which also warms the disk; its trials count for nobody."""
-    study = folder / f"{dataset}-encoded.toml"
-    study.write_text(f'trials = 1\nseed = 1\nfolds = 5\nfamilies = ["lightgbm"]\n[[datasets]]\nname = "{dataset}"\n'
-                     f'train = "{train}"\ntarget = "{target}"\nmetric = "{metric}"\n[family.lightgbm.space]\n'
-                     "iterations = 5\n", encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "optimizer", "run", str(study), "--plain"], cwd=folder, check=True,
-                   env=with_environment(environment), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    (table,) = (study.with_suffix("") / "data").glob("*/meta.json")
-    return Task(dataset=dataset, train=train, target=target, metric=metric, families=FAMILIES, seed=1,
-                table=table.parent)
-
-
-def recorded(task: Task, seed: int, points: int) -> Task:
-    """The task with a list of points, drawn at random from each family's space."""
-    summary = Table.open(task.table).meta.summary(task.metric)
-    lists, spaces = {}, {}
-    for family in task.families:
-        space = load_family(family).describe(summary).space
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-        lists[family] = [suggest(study.ask(), space) for _ in range(points)]
-        spaces[family] = space.hash()
-    return dataclasses.replace(task, seed=seed, points=lists, spaces=spaces)
-
-
-def spread(values: list[float]) -> str:
-    """Median with the least and the largest."""
-    if not values:
-        return ""
-    return f"{statistics.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
+    return encoded(dataset, dataclasses.replace(whole, train=train), folder, environment)
 
 
 def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]:
@@ -175,13 +138,6 @@ def _reached(one: Showing, other: Showing, maximize: bool) -> float:
     return float("inf") if seconds is None else seconds
 
 
-def fresh(folder: Path) -> Path:
-    """An empty folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
-
-
 def _say(showing: Showing) -> None:
     best = {state: showing.count(state) for state in ("complete", "pruned")}
     print(f"{showing.dataset} seed {showing.seed} {showing.contestant}: {best}, {showing.wall_s:.0f} s, "
@@ -205,8 +161,7 @@ def main() -> None:
     """Compare, and print the table."""
     options = options_of()
     folder = working_folder(options.folder, "throughput")
-    frozen = frozen_package(folder)
-    Path(frozen["PYTHONPATH"], "optimizer", "strategies", "samplers", "recorded.py").write_text(RECORDED)
+    frozen = frozen_package(folder, RECORDED)
     about: dict[str, Any] = {"code": frozen["CODE"], "cores": os.cpu_count(), "python": platform.python_version(),
                              "command": " ".join(sys.argv[1:])}
     print(about, "in", folder, flush=True)

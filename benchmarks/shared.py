@@ -1,0 +1,33 @@
+"""The real datasets that benchmarks search: `../shared/datasets`, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.place import ROOT
+
+FOLDER = ROOT.parent / "shared" / "datasets"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table on disk and what is to be predicted."""
+
+    train: Path
+    target: str
+    metric: str
+
+
+DATASETS = {
+    "adult": Dataset(FOLDER / "adult/train.csv", "income", "roc_auc"),
+    "ames_house_prices": Dataset(FOLDER / "ames_house_prices/train.csv", "SalePrice", "rmsle"),
+    "california_housing": Dataset(FOLDER / "california_housing/data.csv", "median_house_value", "rmse"),
+    "diamonds": Dataset(FOLDER / "diamonds/data.csv", "price", "rmse"),
+    "gasoline_nir": Dataset(FOLDER / "gasoline_nir/data.csv", "octane", "rmse"),
+    "letter": Dataset(FOLDER / "letter/data.csv", "letter", "accuracy"),
+    "mercedes_greener": Dataset(FOLDER / "mercedes_greener/train.csv", "y", "r2"),
+    "obesity_s4e2": Dataset(FOLDER / "obesity_s4e2/train.csv", "NObeyesdad", "accuracy"),
+    "s5e7": Dataset(FOLDER / "s5e7/corrected/train_corrected_01.csv", "Personality", "accuracy"),
+    "telco_churn": Dataset(FOLDER / "telco_churn/data.csv", "Churn", "roc_auc"),
+}
