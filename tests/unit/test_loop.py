@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stubs.backends import QuietBackend
 
-from optimizer.backends.base import WorkerLost
 from optimizer.config.resolved import ResourceLimits, Study
 from optimizer.datasets.problem import Problem
 from optimizer.gpus import GpuReport
 from optimizer.journal import Journal, read
-from optimizer.messages import Command, Event
 from optimizer.resources import Slot
 from optimizer.scheduler import loop
 from optimizer.scheduler.book import Book
@@ -29,31 +28,6 @@ from optimizer.store import Store
 from optimizer.study.recorder import Added, RecorderNotice, RecorderTrouble, Reply
 
 LOCKED = RecorderTrouble(reason="optuna.db: database is locked")
-
-
-class Quiet:
-    """A backend in which nothing happens, a little at a time."""
-
-    def start(self, slot: Slot, opencl: tuple[int, int] | None = None) -> None:
-        """Nothing lives here."""
-
-    def send(self, slot: str, command: Command) -> None:
-        """Nobody listens."""
-
-    def receive(self, timeout_s: float, others: Sequence[Any] = ()) -> list[tuple[str, Event | WorkerLost]]:
-        time.sleep(0.001)
-        return []
-
-    def kill(self, slot: str, reason: str) -> None:
-        """Nothing lives here."""
-
-    end = kill
-
-    def pid(self, slot: str) -> int | None:
-        return None
-
-    def close(self, grace_s: float = 0.0) -> None:
-        """Nothing lives here."""
 
 
 class Recorder:
@@ -133,7 +107,7 @@ def a_scheduler(
                 started_boot=time.clock_gettime(time.CLOCK_BOOTTIME),
                 deadline=None if deadline is None else now + deadline)
     book = Book(study, kinds={}, gpu_required=frozenset(), slots=1, events=events, store=Store(folder), past=Past())
-    return Scheduler(plan, backend=Quiet(), book=book, events=events, recorder=recorder,  # type: ignore[arg-type]
+    return Scheduler(plan, backend=QuietBackend(), book=book, events=events, recorder=recorder,  # type: ignore[arg-type]
                      preparation=Reading(looks), monitor=Monitor(None), signals=signals, past=Past())  # type: ignore[arg-type]
 
 

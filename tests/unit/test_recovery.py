@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stubs.backends import QuietBackend
 from stubs.makers import SPACE, a_finish, a_prepared, some_gpus
 
 from optimizer.backends.base import WorkerLost
@@ -16,7 +16,7 @@ from optimizer.datasets.problem import Problem
 from optimizer.dispatch import Dispatcher, Lease, SlotState
 from optimizer.gpus import Gpu, GpuLoad
 from optimizer.journal import Journal, read
-from optimizer.messages import Command, Event, JobFailed
+from optimizer.messages import JobFailed
 from optimizer.models.base import SpaceDescription
 from optimizer.resources import Slot
 from optimizer.scheduler.book import MOST_CRASHES, Book, Told
@@ -31,34 +31,6 @@ from optimizer.store import Store
 LOST = WorkerLost(reason="killed by SIGSEGV")
 LIMITS = ResourceLimits(gpus="all", cores="100%", memory_limit="90%", threads_per_slot=None, disk_limit="50%",
                         fold_time_limit_s=None, trial_time_limit_s=None)
-
-
-class Backend:
-    """Notes what it is asked to do."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, str]] = []
-
-    def start(self, slot: Slot, opencl: tuple[int, int] | None = None) -> None:
-        """Nothing lives here."""
-
-    def send(self, slot: str, command: Command) -> None:
-        """Nobody listens."""
-
-    def receive(self, timeout_s: float, others: Sequence[Any] = ()) -> list[tuple[str, Event | WorkerLost]]:
-        return []
-
-    def kill(self, slot: str, reason: str) -> None:
-        self.asked.append(("kill", slot, reason))
-
-    def end(self, slot: str, reason: str) -> None:
-        self.asked.append(("end", slot, reason))
-
-    def pid(self, slot: str) -> int | None:
-        return 1
-
-    def close(self, grace_s: float = 0.0) -> None:
-        """Nothing lives here."""
 
 
 class Watching(Monitor):
@@ -104,7 +76,7 @@ class Scene:
         self.book.add_dataset(DatasetReady(prepared=a_prepared(), spaces={
             "tree": SpaceDescription(space=SPACE, starts=())}))
         self.dispatcher = Dispatcher(slots={n: SlotState(name=n, kind=self.kind, phase="up") for n in slots})
-        self.backend, self.monitor = Backend(), Watching()
+        self.backend, self.monitor = QuietBackend(), Watching()
         self.started: list[str] = []
         self.disk_is_full = False
         self.told: list[Told] = []
