@@ -56,7 +56,7 @@ def record(folder: Path, minutes: float, names: Sequence[str]) -> None:
         dataset = DATASETS[name]
         study = folder / f"{name}.toml"
         study.write_text(
-            f'time_per_dataset = "{minutes:g}m"\npruner = "watching"\nseed = 1\nfolds = 5\n'
+            f'time_per_dataset = "{60 * minutes:.0f}s"\npruner = "watching"\nseed = 1\nfolds = 5\n'
             f'[[datasets]]\nname = "{name}"\ntrain = "{dataset.train}"\ntarget = "{dataset.target}"\n'
             f'metric = "{dataset.metric}"\n',
             encoding="utf-8")
