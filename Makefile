@@ -5,7 +5,7 @@ RUN ?= s5e7
 SECONDS ?= 60
 MINUTES ?= 60
 RUNS ?= 50
-FAST := tests/unit tests/contracts tests/test_architecture.py
+FAST := tests/unit tests/contracts tests/corpus tests/test_architecture.py
 
 help:  ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,8 +24,8 @@ demo: install  ## install, then search three real datasets for about a minute
 test: test-fast  ## every test; those that need something that is not here are skipped by name
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(FAST)) tests
 
-test-fast: install  ## unit and contract tests, a file per core at a time
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(FAST)
+test-fast: install  ## unit and contract tests and the corpus of bad input, a part per core at a time
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(FAST)
 
 check: install  ## ruff, mypy --strict, spelling, architecture
 	$(BIN)/ruff check optimizer tests tools benchmarks

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from optimizer.records import TrialRecord
@@ -18,11 +20,11 @@ from tests.acceptance.studies import (
     write_study,
 )
 
-LIMIT = 300_000
-#: Small models, so that there is room for predictions beside them.
+LIMIT = 400_000
+#: Small models, so that there is room for predictions beside them and for what running trials write.
 EXTRA = """
 [resources]
-disk_limit = "0.3MB"
+disk_limit = "0.4MB"
 [family.xgboost.space]
 iterations = 4
 max_depth = 2
@@ -32,16 +34,27 @@ num_leaves = 4
 """
 
 
-def held(folder: Path) -> int:
-    """Bytes of predictions and models, as anybody would count them; files may go while it looks."""
-    total = 0
+def files(folder: Path) -> dict[str, int]:
+    """Path to bytes of each prediction and model; what goes while it looks is left out."""
+    found = {}
     for kind in ("predictions", "models"):
-        for path in (folder / kind).rglob("*"):
-            try:
-                total += path.stat().st_size if path.is_file() else 0
-            except FileNotFoundError:
-                continue
-    return total
+        for place, _, names in os.walk(folder / kind):
+            for name in names:
+                path = os.path.join(place, name)
+                with suppress(FileNotFoundError):
+                    found[path] = os.stat(path).st_size
+    return found
+
+
+def held(folder: Path) -> int:
+    """Bytes of predictions and models at one moment: looked at until two looks in a row agree.
+
+    One look takes a while, and would count what goes during it together with what comes in its place.
+    """
+    before, now = None, files(folder)
+    while now != before:
+        before, now = now, files(folder)
+    return sum(now.values())
 
 
 def complete(folder: Path) -> dict[str, TrialRecord]:
@@ -69,6 +82,8 @@ def test_the_disk_limit_is_held_by_evicting_the_least_useful_also_over_a_kill(tm
         time.sleep(0.05)
 
     assert run.wait() == 0, study.with_suffix(".out").read_text()[-2000:]
+    said = [r["text"] for r in events(folder, "notice")]
+    assert [text for text in said if text.startswith("what is never evicted")] == [], "too small a limit to be held"
     assert 0 < most <= LIMIT + 30, f"{most} bytes were held at a time"
     assert [path.name for path in ours if path.exists()] == []
     assert [path.name for path in theirs if not path.exists()] == []
@@ -109,7 +124,7 @@ def test_the_disk_limit_is_held_by_evicting_the_least_useful_also_over_a_kill(tm
 
 
 def test_a_limit_that_will_not_hold_what_is_expected_is_said_before_the_first_trial(tmp_path: Path) -> None:
-    study = write_study(tmp_path, 'trials = 4\nfolds = 2\nfamilies = ["lightgbm"]', extra=EXTRA.replace("0.3MB", "8GB"))
+    study = write_study(tmp_path, 'trials = 4\nfolds = 2\nfamilies = ["lightgbm"]', extra=EXTRA.replace("0.4MB", "8GB"))
     assert optimizer("run", study, cwd=tmp_path).returncode == 0
     study.write_text(study.read_text().replace("8GB", "0.01MB").replace("trials = 4", "trials = 8"))
     assert optimizer("run", study, cwd=tmp_path).returncode == 0
