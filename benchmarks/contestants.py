@@ -149,7 +149,8 @@ def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: st
     study = folder / "ours.toml"
     lines = [f'deadline = "{task.seconds:.0f}s"' if task.seconds else "", 'time_per_dataset = "10h"',
              f"seed = {task.seed}", "folds = 5", f"families = {json.dumps(list(task.families))}"]
-    extra = dict(environment)
+    # What an earlier round has measured of the machine is not known to this one.
+    extra = {**environment, "XDG_CACHE_HOME": str(folder / "cache")}
     if task.points:
         lines += ['sampler = "recorded"', 'pruner = "none"']
         points = folder / "points.json"

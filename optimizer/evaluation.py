@@ -35,10 +35,12 @@ _CHEAP_S = 0.25
 
 
 def evaluate(
-    job: Job, *, store: Store, family: Family, threads: int, opencl: tuple[int, int] | None, cache: FoldCache,
-    emit: Callable[[StepFinished], None],
+    job: Job, *, store: Store, family: Family, threads: Callable[[], int], opencl: tuple[int, int] | None,
+    cache: FoldCache, emit: Callable[[StepFinished], None],
 ) -> JobFinished:
     """Cross-validate the job's point, reporting every fold; what it returns is on disk before.
+
+    ``threads`` is asked before each fold.
 
     Raises:
         WrongDeviceFault: the GPU was required, and the first fit ran on the CPU.
@@ -57,6 +59,7 @@ def evaluate(
         mean = statistics.fmean(trial.scores)
         emit(StepFinished(
             lease=job.lease, step=step, score=trial.scores[-1], running_mean=mean, seconds=seconds,
+            threads=trial.threads_used,
         ))
         last = step == table.meta.steps - 1
         if not last and _is_hopeless(mean, step, job.workload.limits, trial.metric):
@@ -77,13 +80,15 @@ class _Trial:
     workload: CrossValidation
     table: Table
     family: Family
-    threads: int
+    threads: Callable[[], int]
     opencl: tuple[int, int] | None
     cache: FoldCache
     models: list[FittedModel] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     fit_seconds: float = 0.0
+    #: By the latest fit.
+    threads_used: int = 0
     #: Of each watched fold so far.
     curves: list[tuple[float, ...]] = field(default_factory=list)
     #: The last fit was stopped as hopeless.
@@ -167,9 +172,10 @@ class _Trial:
         watch = None
         if workload.fit_limits is not None and step < WATCHED_STEPS:
             watch = watched(workload.params, workload.fit_limits[step] if step < len(workload.fit_limits) else ())
+        self.threads_used = self.threads()
         context = FitContext(
-            threads=self.threads, device=workload.device, seed=(workload.seed + step) % 2**31, metric=self.metric.name,
-            cache=self.cache, opencl=self.opencl, on_iteration=watch,
+            threads=self.threads_used, device=workload.device, seed=(workload.seed + step) % 2**31,
+            metric=self.metric.name, cache=self.cache, opencl=self.opencl, on_iteration=watch,
         )
         begun = time.perf_counter()
         model = self.family.fit(data, workload.params, context)

@@ -72,6 +72,13 @@ class RevokeJob(Message, frozen=True, kw_only=True):
     lease: int
 
 
+class SetShare(Message, frozen=True, kw_only=True):
+    """From the next fold on compute with these cores and so many threads, until told otherwise."""
+
+    cores: tuple[int, ...]
+    threads: int
+
+
 class StopWorker(Message, frozen=True, kw_only=True):
     """End after the job that runs; a waiting job is handed back."""
 
@@ -110,6 +117,8 @@ class StepFinished(Message, frozen=True, kw_only=True):
     score: float
     running_mean: float
     seconds: float
+    #: That the fit could use.
+    threads: int
 
 
 class JobFinished(Message, frozen=True, kw_only=True):
@@ -182,7 +191,7 @@ class WorkerRetiring(Message, frozen=True, kw_only=True):
     reason: str
 
 
-Command = RunJob | RevokeJob | StopWorker
+Command = RunJob | RevokeJob | SetShare | StopWorker
 Event = WorkerReady | JobStarted | StepFinished | JobFinished | JobFailed | JobRevoked
 #: All that a worker may send; the last is between it and its backend.
 Report = Event | WorkerRetiring

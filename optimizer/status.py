@@ -59,7 +59,7 @@ class SlotStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     cores: tuple[int, ...]
     gpu: str | None = None
-    #: ``starting``, ``idle``, ``busy``, ``down`` or ``closed``.
+    #: ``starting``, ``idle``, ``busy``, ``lent`` (its cores work for another slot), ``down`` or ``closed``.
     state: str
     pid: int | None = None
     #: Cores in use now, as measured; 1.0 is one core.

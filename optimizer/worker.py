@@ -103,6 +103,8 @@ class Worker:
         self._changed = threading.Condition()
         self._stopping = False
         self._last_end: float | None = None
+        #: Cores and threads to compute with from the next fold on, and those that it computes with now.
+        self._share = self._own_share = (settings.cores, settings.threads)
         #: Fingerprint of the table that the cache holds data of.
         self._table = ""
 
@@ -186,17 +188,27 @@ class Worker:
             steps = store.steps(job.workload.table)
             self._end.send(JobStarted(lease=job.lease, steps=steps, gap_s=gap))
             return evaluate(
-                job, store=store, family=load_family(job.workload.family), threads=self._settings.threads,
+                job, store=store, family=load_family(job.workload.family), threads=self._threads_now,
                 opencl=self._settings.opencl, cache=self._cache, emit=self._end.send,
             )
         except Exception as error:
             self._cache.clear()
             return failed(job, error, time.monotonic() - begun)
 
+    def _threads_now(self) -> int:
+        """Move to the cores that were ordered last, with every thread, and say how many threads may compute there."""
+        cores, threads = share = self._share
+        if share != self._own_share:
+            for thread in os.listdir("/proc/self/task"):
+                with contextlib.suppress(ProcessLookupError):  # libraries end threads of theirs at any time
+                    os.sched_setaffinity(int(thread), cores)
+            self._own_share = share
+        return threads
+
     def _listen(self) -> None:
         """Take commands while the main thread evaluates; the end of the channel is the end of the process group."""
         from optimizer.errors import ProtocolFault
-        from optimizer.messages import JobRevoked, RevokeJob, RunJob
+        from optimizer.messages import JobRevoked, RevokeJob, RunJob, SetShare
         from optimizer.transport import Disconnected
 
         while True:
@@ -208,6 +220,8 @@ class Worker:
             with self._changed:
                 if isinstance(command, RunJob):
                     self._waiting.append(command.job)
+                elif isinstance(command, SetShare):
+                    self._share = (command.cores, command.threads)
                 elif isinstance(command, RevokeJob):
                     revoked = [job for job in self._waiting if job.lease == command.lease]
                 else:

@@ -32,7 +32,8 @@ LAYERS: tuple[dict[str, set[str]], ...] = (
     },
     {
         "strategies": set(), "study": {"strategies"}, "budgets": set(), "dispatch": set(), "backends": set(),
-        "scheduler": {"backends", "budgets", "dispatch", "strategies", "study"},
+        "layout": set(), "remembered": set(), "calibration": {"backends", "layout", "remembered", "scheduler"},
+        "scheduler": {"backends", "budgets", "dispatch", "layout", "remembered", "strategies", "study"},
     },
     {"views": set()},
     {"cli": set(), "__main__": {"cli"}},

@@ -84,8 +84,9 @@ class InlineBackend:
         try:
             self._received.append((slot, JobStarted(lease=job.lease, steps=store.steps(job.workload.table))))
             finished = evaluate(
-                job, store=store, family=load_family(job.workload.family), threads=self._slots[slot].threads,
-                opencl=None, cache=FoldCache(), emit=lambda event: self._received.append((slot, event)),
+                job, store=store, family=load_family(job.workload.family),
+                threads=lambda: self._slots[slot].threads, opencl=None, cache=FoldCache(),
+                emit=lambda event: self._received.append((slot, event)),
             )
             self._received.append((slot, finished))
         except Exception as error:

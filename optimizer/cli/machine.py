@@ -1,4 +1,4 @@
-"""``optimizer doctor`` and ``schema``: what this machine has, and what a study file may say."""
+"""``optimizer doctor``, ``calibrate`` and ``schema``: what this machine has and does best, and what a study may say."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
+import msgspec
 
 from optimizer.cli import cli
-from optimizer.cli.streams import show
+from optimizer.cli.streams import say, show
 from optimizer.errors import UserError
+from optimizer.layout import slot_words
 
 _LIBRARIES = ("optuna", "xgboost", "lightgbm", "catboost", "scikit-learn", "numpy", "pandas", "pyarrow", "sqlalchemy")
 
@@ -56,6 +58,42 @@ def doctor(study: Path | None, *, as_json: bool) -> None:
         show(f"\n{study} would use")
         for line in plan:
             show(f"  {line}")
+
+
+@cli.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def calibrate(study: Path, *, as_json: bool) -> None:
+    """Time a fold of each family at every number of threads, and remember what suits a study's tables best."""
+    from optimizer.calibration import Timing
+    from optimizer.calibration import calibrate as measure
+    from optimizer.cli.run import load
+    from optimizer.errors import ResourceError
+    from optimizer.remembered import of_this_machine
+    from optimizer.scheduler.folder import make_folder
+    from optimizer.scheduler.start import survey
+
+    loaded = load(study)
+    with tempfile.TemporaryDirectory(prefix="optimizer-calibrate-") as scratch:
+        folder = Path(scratch) / "run"
+        make_folder(folder)
+        machine = survey(loaded, os.environ, folder / "logs" / "probe.log")
+        slots = [slot for slot in machine.plan.slots if slot.gpu is None]
+        if not slots:
+            raise ResourceError("this study has GPU slots only, and how many threads feed one is no choice")
+        found: list[object] = []
+        for one in measure(loaded, slots, machine.memory_mb, folder, of_this_machine(os.environ, machine.memory_mb),
+                           lambda text: say(text, err=True)):
+            if as_json:
+                found.append(one)
+            elif isinstance(one, Timing):
+                show(f"{one.dataset}: {one.family}, {slot_words(one.slots, one.threads)}: a fold takes "
+                     f"{one.alone_s:.3f} s alone, {one.beside_s:.3f} s beside its neighbours; "
+                     f"{one.folds_per_hour:,.0f} folds an hour, {one.peak_mb:.0f} MiB")
+            else:
+                show(f"{one.dataset}: {slot_words(one.slots, one.threads)}: {one.choice.reason}")
+        if as_json:
+            show(msgspec.json.encode(found).decode())
 
 
 @cli.command()

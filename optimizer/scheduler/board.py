@@ -69,19 +69,20 @@ def family_lines(
 
 
 def slot_lines(
-    slots: Sequence[Slot], states: Mapping[str, SlotState], pids: Mapping[str, int | None],
+    slots: Sequence[Slot], states: Mapping[str, SlotState], lent: Mapping[str, str], pids: Mapping[str, int | None],
     loads: Mapping[str, ProcessLoad], gpus: Mapping[str, GpuLoad | None], wall_offset: float,
 ) -> tuple[SlotStatus, ...]:
     """One line per slot.
 
     Args:
+        lent: the slot that one lends its cores to; empty where it works itself.
         wall_offset: what is added to monotonic seconds to have UTC seconds.
     """
     lines = []
     for slot in slots:
         state = states[slot.name]
         lease = state.running
-        shown = "busy" if lease else "idle" if state.phase == "up" else state.phase
+        shown = "busy" if lease else state.phase if state.phase != "up" else "lent" if lent.get(slot.name) else "idle"
         load = loads.get(slot.name, ProcessLoad())
         card = gpus.get(slot.name)
         lines.append(SlotStatus(

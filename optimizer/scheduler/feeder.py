@@ -17,6 +17,7 @@ from optimizer.messages import Job, RunJob
 from optimizer.resources import Slot
 from optimizer.scheduler.book import Book
 from optimizer.scheduler.events import EventLog
+from optimizer.scheduler.layouts import Layouts
 from optimizer.scheduler.memory import fits, reservation
 from optimizer.scheduler.recovery import Recovery
 
@@ -37,13 +38,15 @@ class Feeder:
     backend: Backend
     events: EventLog
     recovery: Recovery
+    layouts: Layouts
     #: Seconds that asking for a point takes, lately.
     ask_s: float = 0.02
 
     def fill(self, now: float) -> None:
         """Give a job to every slot that wants one, as far as there is work and memory."""
+        self.layouts.advance()
         for slot in self.dispatcher.wanting(now, self._ahead_s):
-            if self.recovery.is_ending(slot) or self.recovery.holds_back(slot, now):
+            if self.recovery.is_ending(slot) or self.recovery.holds_back(slot, now) or self.layouts.lent_to(slot):
                 continue
             kind = self.slots[slot].kind
             retry = self.dispatcher.retry_for(kind)

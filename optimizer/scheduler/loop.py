@@ -11,6 +11,7 @@ Everything that decides takes values and returns values; this file carries the d
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ from optimizer.messages import (
     StopWorker,
     WorkerReady,
 )
+from optimizer.remembered import of_this_machine
 from optimizer.resources import Slot, available_memory_mb
 from optimizer.scheduler import board
 from optimizer.scheduler.ballast import free_bytes
@@ -43,6 +45,7 @@ from optimizer.scheduler.book import Book, Told
 from optimizer.scheduler.disk_rest import DiskRest
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.feeder import Feeder
+from optimizer.scheduler.layouts import Layouts
 from optimizer.scheduler.logs import trim_logs
 from optimizer.scheduler.memory import scarce
 from optimizer.scheduler.monitor import Monitor, ProcessLoad
@@ -116,8 +119,12 @@ class Scheduler:
             slots=self._slots, limits=plan.study.resources, memory_mb=plan.memory_mb, dispatcher=self._dispatcher,
             book=book, backend=backend, events=events, monitor=monitor, start=self._start, told=self._told,
             is_short_of_disk=lambda: bool(self._storage_trouble()), versions=self._versions)
+        self._layouts = Layouts(
+            slots=self._slots, dispatcher=self._dispatcher, book=book, backend=backend, events=events,
+            memory_mb=plan.memory_mb, fixed=plan.study.resources.threads_per_slot is not None,
+            remembered=of_this_machine(os.environ, plan.memory_mb))
         self._feeder = Feeder(slots=self._slots, memory_mb=plan.memory_mb, dispatcher=self._dispatcher, book=book,
-                              backend=backend, events=events, recovery=self._recovery)
+                              backend=backend, events=events, recovery=self._recovery, layouts=self._layouts)
         #: Why no job is started for a while; empty where jobs are.
         self._held_back = ""
         self._said_held_back = False
@@ -203,11 +210,13 @@ class Scheduler:
     def _on_message(self, slot: str, message: Event | WorkerLost) -> None:
         now = time.monotonic()
         if isinstance(message, WorkerLost):
+            self._layouts.ended(slot)
             self._recovery.worker_lost(slot, message, now, draining=self._draining_until is not None)
         elif self._recovery.is_ending(slot):
             return
         elif isinstance(message, WorkerReady):
             self._dispatcher.ready(slot)
+            self._layouts.worker_ready(slot)
             self._recovery.worker_ready(slot, now)
             if not self._versions:
                 for change in major_changes(self._past, message.versions):
@@ -224,11 +233,14 @@ class Scheduler:
             lease = self._dispatcher.stepped(slot, message.lease, message.running_mean, message.seconds, now)
             if lease is not None:
                 self._events.emit("step_finished", trial=lease.trial, attempt=lease.attempt, step=message.step,
-                                  score=message.score, running_mean=message.running_mean, seconds=message.seconds)
+                                  score=message.score, running_mean=message.running_mean, seconds=message.seconds,
+                                  threads=message.threads)
+                self._layouts.stepped(lease, message.seconds, message.threads)
         elif isinstance(message, JobFinished):
             lease = self._dispatcher.finished(slot, message.lease)
             self._disk_rest.accepted()
             if lease is not None:
+                self._layouts.ended(slot)
                 self._told(self._book.finished(lease, self._slots[slot], self._versions, message))
                 if not self._book.wants_gpus and any(slot.gpu for slot in self._slots.values()):
                     self._give_up_gpus()
@@ -238,6 +250,7 @@ class Scheduler:
                 self._events.check_folder()
             if message.disk:
                 self._disk_rest.refused(message.reason, now)
+            self._layouts.ended(slot)
             self._recovery.job_failed(slot, message, now)
             if message.kind == "storage":
                 self._hold_back(self._storage_trouble())
@@ -404,7 +417,8 @@ class Scheduler:
                                          elapsed),
             families=board.family_lines([f.name for f in plan.study.families], book.ledgers, book.family_notes),
             slots=board.slot_lines(
-                plan.slots, self._dispatcher.slots, {n: self._backend.pid(n) for n in self._slots}, self._loads,
+                plan.slots, self._dispatcher.slots, {n: self._layouts.lent_to(n) for n in self._slots},
+                {n: self._backend.pid(n) for n in self._slots}, self._loads,
                 {n: self._monitor.gpu(s.gpu.uuid) if s.gpu else None for n, s in self._slots.items()}, wall - now),
             recent=tuple(self._recent), log=tuple(self._events.lines), recorder_lag=self.recorder.lag,
             trouble=self._held_back,

@@ -129,6 +129,8 @@ def _replay(past: Past, record: dict[str, Any]) -> None:
         if record["trial"] in past.asked:
             past.asked[record["trial"]].faults += record["blame"]
         _charge(past, record["trial"], record["slot"], record["seconds"])
+    elif event == "slot_lent":
+        _charge(past, record["trial"], record["slot"], record["seconds"])
     elif event == "trial_told":
         remember_number(past, record["trial"])
         past.told[record["trial"]] = msgspec.convert(record, TrialRecord)

@@ -22,7 +22,8 @@ _ATTENTION = ("running", "reading", "ready", "failed", "finished", "waiting")
 
 _STATE_STYLES = {
     "running": "green", "reading": "yellow", "ready": "", "waiting": "dim", "finished": "", "failed": "red",
-    "busy": "", "idle": "dim", "starting": "yellow", "down": "red", "closed": "dim",
+    "busy": "", "idle": "dim", "lent": "dim", "starting": "yellow", "down": "red",
+    "closed": "dim",
     "complete": "", "pruned": "dim",
 }
 
@@ -131,8 +132,8 @@ def _time(d: DatasetStatus, parallel: int) -> str:
 
 def slots(status: Status, width: int, height: int, now: float, *, wide: bool = False) -> list[Text]:
     """One line per slot, with its load and its task; where they do not all fit, the busy ones and a count."""
-    order = {"busy": 0, "down": 1, "starting": 2, "idle": 3, "closed": 4}
-    shown, hidden = _fitting(status.slots, height - 1, lambda s: order.get(s.state, 5))
+    order = {"busy": 0, "down": 1, "starting": 2, "idle": 3, "lent": 4, "closed": 5}
+    shown, hidden = _fitting(status.slots, height - 1, lambda s: order.get(s.state, 6))
     cards = any(s.gpu for s in status.slots)
     columns = [c for c in (_WIDE_SLOT if wide else _PLAIN_SLOT) if cards or not c.header.startswith("gpu")]
     row = _wide_slot if wide else _plain_slot

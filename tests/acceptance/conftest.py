@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from optimizer.models.opencl import OpenCLDevice, OpenCLFault, list_devices
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own: no run knows what another has measured."""
+    # Kernels stay where they are, for compiling them anew takes half a minute.
+    monkeypatch.setenv("POCL_CACHE_DIR", os.environ.get("POCL_CACHE_DIR") or str(Path.home() / ".cache/pocl/kcache"))
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ from optimizer.messages import (
     JobStarted,
     RevokeJob,
     RunJob,
+    SetShare,
     StepFinished,
     StopWorker,
     WorkerReady,
@@ -292,6 +293,26 @@ def test_every_thread_of_a_worker_is_on_the_cores_of_its_slot(bench: Bench) -> N
     bench.wait_for("cpu0", JobFinished, JobFailed)
 
     assert status_of(pid, "Cpus_allowed_list") == {str(CORES[-1])}
+
+
+@needs_processes
+@pytest.mark.skipif(len(CORES) < 2, reason="there is one core only")
+def test_a_worker_moves_to_other_cores_with_every_thread_from_its_next_fold_on(bench: Bench) -> None:
+    pid = bench.start(cores=CORES[:1])
+    bench.backend.send("cpu0", RunJob(job=the_job(lease=1)))
+    step = bench.wait_for("cpu0", StepFinished, JobFailed)
+    assert isinstance(step, StepFinished)
+    assert step.threads == 1
+    bench.wait_for("cpu0", JobFinished, JobFailed)
+
+    bench.backend.send("cpu0", SetShare(cores=CORES[:2], threads=2))
+    bench.backend.send("cpu0", RunJob(job=the_job(lease=2)))
+    step = bench.wait_for("cpu0", StepFinished, JobFailed)
+
+    assert isinstance(step, StepFinished)
+    assert step.threads == 2
+    bench.wait_for("cpu0", JobFinished, JobFailed)
+    assert status_of(pid, "Cpus_allowed_list") in ({f"{CORES[0]}-{CORES[1]}"}, {f"{CORES[0]},{CORES[1]}"})
 
 
 @needs_processes

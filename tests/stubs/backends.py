@@ -12,16 +12,18 @@ from optimizer.resources import Slot
 
 
 class QuietBackend:
-    """Notes what it is asked to end; nothing is ever received, a little at a time."""
+    """Notes what it is sent and asked to end; nothing is ever received, a little at a time."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str]] = []
+        self.sent: list[tuple[str, Command]] = []
 
     def start(self, slot: Slot, opencl: tuple[int, int] | None = None) -> None:
         """Nothing lives here."""
 
     def send(self, slot: str, command: Command) -> None:
         """Nobody listens."""
+        self.sent.append((slot, command))
 
     def receive(self, timeout_s: float, others: Sequence[Any] = ()) -> list[tuple[str, Event | WorkerLost]]:
         time.sleep(0.001)

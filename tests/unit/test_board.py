@@ -98,7 +98,7 @@ def test_a_slots_line_tells_what_it_has_and_what_runs_in_it() -> None:
     dispatcher.started("gpu0", lease.number, 5, now=10.0)
     dispatcher.stepped("gpu0", lease.number, 0.5, 1.0, now=11.0)
 
-    lines = slot_lines(slots, dispatcher.slots, {"gpu0": 7, "cpu0": None},
+    lines = slot_lines(slots, dispatcher.slots, {}, {"gpu0": 7, "cpu0": None},
                        {"gpu0": ProcessLoad(cpu=1.5, rss_mb=200.0)},
                        {"gpu0": GpuLoad(uuid=card.uuid, load=0.4, memory_mb=300.0)}, wall_offset=1000.0)
 
@@ -115,9 +115,17 @@ def test_a_slots_line_tells_what_it_has_and_what_runs_in_it() -> None:
 def test_a_slot_without_work_shows_its_phase(phase: str, shown: str) -> None:
     state = SlotState(name="cpu0", kind="cpu", phase=phase)
 
-    (line,) = slot_lines([Slot(name="cpu0", cores=(0,), threads=1)], {"cpu0": state}, {}, {}, {}, 0.0)
+    (line,) = slot_lines([Slot(name="cpu0", cores=(0,), threads=1)], {"cpu0": state}, {}, {}, {}, {}, 0.0)
 
     assert line.state == shown
+
+
+def test_a_slot_that_waits_while_another_uses_its_cores_is_lent() -> None:
+    state = SlotState(name="cpu1", kind="cpu", phase="up")
+
+    (line,) = slot_lines([Slot(name="cpu1", cores=(1,), threads=1)], {"cpu1": state}, {"cpu1": "cpu0"}, {}, {}, {}, 0.0)
+
+    assert line.state == "lent"
 
 
 def test_a_decided_trial_keeps_its_reason() -> None:

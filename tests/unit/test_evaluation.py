@@ -75,7 +75,7 @@ class Run:
             table="t0", family="stub", metric=metric, seed=100, **workload,
         ))
         return evaluate(
-            job, store=self.store, family=family, threads=1, opencl=(1, 2),  # type: ignore[arg-type]
+            job, store=self.store, family=family, threads=lambda: 1, opencl=(1, 2),  # type: ignore[arg-type]
             cache=FoldCache(), emit=self.steps.append,
         )
 

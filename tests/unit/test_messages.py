@@ -24,6 +24,7 @@ from optimizer.messages import (
     JobStarted,
     RevokeJob,
     RunJob,
+    SetShare,
     StepFinished,
     StopWorker,
     WorkerReady,
@@ -44,6 +45,7 @@ JOBS = st.builds(Job, trial=short, attempt=whole, lease=whole, workload=WORKLOAD
 COMMANDS: dict[type, st.SearchStrategy[Any]] = {
     RunJob: st.builds(RunJob, job=JOBS),
     RevokeJob: st.builds(RevokeJob, lease=whole),
+    SetShare: st.builds(SetShare, cores=st.lists(whole, max_size=64).map(tuple), threads=whole),
     StopWorker: st.builds(StopWorker),
 }
 EVENTS: dict[type, st.SearchStrategy[Any]] = {
@@ -51,7 +53,8 @@ EVENTS: dict[type, st.SearchStrategy[Any]] = {
                            versions=st.dictionaries(short, short, max_size=3),
                            pools=st.dictionaries(short, whole, max_size=3)),
     JobStarted: st.builds(JobStarted, lease=whole, steps=whole, gap_s=st.none() | finite),
-    StepFinished: st.builds(StepFinished, lease=whole, step=whole, score=finite, running_mean=finite, seconds=finite),
+    StepFinished: st.builds(StepFinished, lease=whole, step=whole, score=finite, running_mean=finite, seconds=finite,
+                            threads=whole),
     JobFinished: st.builds(a_finish, lease=whole, score=finite, standard_error=st.none() | finite,
                            fold_scores=st.lists(finite, max_size=5).map(tuple),
                            best_iterations=st.lists(st.none() | whole, max_size=5).map(tuple)),
