@@ -7,6 +7,9 @@ MINUTES ?= 60
 RUNS ?= 50
 FAST := tests/unit tests/contracts tests/corpus tests/test_architecture.py
 
+# Hundreds of interpreters are started: each shall find our modules compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 help:  ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 

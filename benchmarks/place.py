@@ -49,7 +49,8 @@ def frozen_package(folder: Path, planted: Mapping[str, str] | None = None) -> di
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name, text in (planted or {}).items():
         (copy / "optimizer" / name).write_text(text, encoding="utf-8")
-    return {"PYTHONPATH": str(copy), "CODE": commit or "as it lies there"}
+    # Compiled modules are kept, as on a person's machine, whatever is usual where the benchmark runs.
+    return {"PYTHONPATH": str(copy), "CODE": commit or "as it lies there", "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def with_environment(extra: dict[str, str]) -> dict[str, str]:

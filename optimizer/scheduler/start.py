@@ -187,6 +187,20 @@ def _run_locked(
     started = time.time() - (now - started_boot)
     _write_first_status(study, folder)
     machine = survey(study, os.environ, folder / "logs" / "preparation.log")
+    preparation = Preparation(study.datasets, study.families, folder, machine.cores)
+    try:
+        # The first dataset is read while the database is looked through.
+        preparation.advance()
+        return _run_prepared(study, backend, folder, machine, preparation, narrate, listeners, started, started_boot)
+    finally:
+        preparation.close()
+
+
+def _run_prepared(
+    study: Study, backend: str, folder: Path, machine: Machine, preparation: Preparation,
+    narrate: Callable[[Record], str | None], listeners: Sequence[Callable[[Record], None]], started: float,
+    started_boot: float,
+) -> Outcome:
     notices = _mended(folder / "journal.jsonl")
     # Opened first: where it cannot be, no process has to be ended.
     journal = Journal(folder / "journal.jsonl", time.time)
@@ -206,7 +220,7 @@ def _run_locked(
         scheduler = Scheduler(
             plan, book=book, events=events, recorder=recorder, signals=signals, past=past,
             backend=make_backend(backend, folder=folder, families=[f.name for f in study.families]),
-            preparation=Preparation(study.datasets, study.families, folder, machine.cores),
+            preparation=preparation,
             monitor=Monitor(_gpu_watcher(machine, folder)),
         )
         events.emit("run_started", durable=True, began=round(started, 3), **study_snapshot(study, machine, past))
