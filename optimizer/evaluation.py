@@ -228,8 +228,9 @@ def fold_data(table: Table, step: int, train: Any, valid: Any, *, name: str, log
     y = np.log1p(table.y) if log_target else table.y
     return FoldData(
         key=(name, *divmod(step, meta.folds)),
-        x_train=table.x[train], y_train=y[train], w_train=None if weights is None else weights[train],
-        x_valid=table.x[valid], y_valid=y[valid], w_valid=None if weights is None else weights[valid],
+        x=table.x, train=train, valid=valid,
+        y_train=y[train], w_train=None if weights is None else weights[train],
+        y_valid=y[valid], w_valid=None if weights is None else weights[valid],
         cardinalities=meta.cardinalities, task=meta.task, n_classes=len(meta.classes),
     )
 

@@ -17,8 +17,9 @@ THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
 )
-#: Most CPU slots that are made without being asked; beyond, slots get more threads.
-MOST_CPU_SLOTS = 16
+#: Most CPU slots that are made without being asked, and the least memory of each in MiB; beyond, slots get more
+#: threads.
+MOST_CPU_SLOTS, LEAST_SLOT_MB = 64, 512
 #: Most cores that feed one GPU.
 MOST_FEEDERS = 4
 
@@ -158,7 +159,10 @@ def plan_slots(
         if threads_per_slot is not None and threads_per_slot > len(left):
             notices.append(f"threads_per_slot is {threads_per_slot}, and {len(left)} cores are left for CPU slots: "
                            f"one slot of {len(left)}")
-        count = min(len(left), MOST_CPU_SLOTS) if threads_per_slot is None else max(1, len(left) // threads_per_slot)
+        if threads_per_slot is None:
+            count = max(1, min(len(left), MOST_CPU_SLOTS, int(memory_mb // LEAST_SLOT_MB) - len(slots)))
+        else:
+            count = max(1, len(left) // threads_per_slot)
         for i in range(count):
             own = tuple(left[i * len(left) // count : (i + 1) * len(left) // count])
             slots.append(Slot(name=f"cpu{i}", cores=own, threads=min(threads_per_slot or len(own), len(own))))

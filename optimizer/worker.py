@@ -200,7 +200,8 @@ class Worker:
         cores, threads = share = self._share
         if share != self._own_share:
             for thread in os.listdir("/proc/self/task"):
-                with contextlib.suppress(ProcessLookupError):  # libraries end threads of theirs at any time
+                # Libraries end threads of theirs at any time, and a core may have been taken from us meanwhile.
+                with contextlib.suppress(OSError):
                     os.sched_setaffinity(int(thread), cores)
             self._own_share = share
         return threads

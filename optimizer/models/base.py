@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.floating[Any]]
+    Rows = npt.NDArray[np.intp] | slice
 
 
 class TableSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,16 +55,22 @@ class SpaceDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class FoldData:
-    """One fold, ready to fit; arrays share memory with the table and must not be written to."""
+    """One fold, ready to fit; arrays may share memory with the table and must not be written to.
+
+    The rows themselves are taken out of the table when they are asked for: a family that has them binned from an
+    earlier fit asks for none, and of a large table nobody holds copies that are not used.
+    """
 
     #: Names the rows, for caches: the same key is the same data.
     key: tuple[str, int, int]
-    #: float32, (rows, columns), C order; missing is NaN; categorical columns hold codes 0, 1, ...
-    x_train: Floats
+    #: The whole table: float32, (rows, columns), C order; missing is NaN; categorical columns hold codes 0, 1, ...
+    x: Floats
+    #: Which of its rows.
+    train: Rows
+    valid: Rows
     #: float64, (rows,): class codes for classification, values on the training scale for regression.
     y_train: Floats
     w_train: Floats | None
-    x_valid: Floats
     y_valid: Floats
     w_valid: Floats | None
     #: Per column: 0 for a numeric one, else its number of categories.
@@ -71,6 +78,16 @@ class FoldData:
     task: str
     #: 0 for regression.
     n_classes: int
+
+    @property
+    def x_train(self) -> Floats:
+        """float32, (training rows, columns), C order; a copy, made anew each time, unless the rows are a slice."""
+        return self.x[self.train]
+
+    @property
+    def x_valid(self) -> Floats:
+        """The same of the validation rows."""
+        return self.x[self.valid]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,8 +133,8 @@ def _name_in_training(device: OpenCLDevice) -> str | None:
         task="binary", metric="log_loss", rows=512, numeric=4, categorical=0, max_cardinality=0, missing=0.0, classes=2,
         balance=1.0, weighted=False,
     ))
-    data = FoldData(key=("probe", 0, 0), x_train=x, y_train=y, w_train=None, x_valid=x, y_valid=y, w_valid=None,
-                    cardinalities=(0,) * 4, task="binary", n_classes=2)
+    data = FoldData(key=("probe", 0, 0), x=x, train=slice(None), valid=slice(None), y_train=y, w_train=None, y_valid=y,
+                    w_valid=None, cardinalities=(0,) * 4, task="binary", n_classes=2)
     context = FitContext(threads=1, device="gpu", seed=0, metric="log_loss", cache=FoldCache(),
                          opencl=(device.platform, device.device))
     log = NativeLog.installed()

@@ -116,8 +116,8 @@ def test_a_table_that_opencl_cannot_bin_is_fitted_on_the_cpu_and_says_so(
     rng = np.random.default_rng(0)
     x = rng.integers(0, 600, size=(3000, 1)).astype(np.float32)
     y = (x[:, 0] % 2).astype(np.float64)
-    data = FoldData(key=("wide", 0, 0), x_train=x, y_train=y, w_train=None, x_valid=x, y_valid=y, w_valid=None,
-                    cardinalities=(600,), task="binary", n_classes=2)
+    data = FoldData(key=("wide", 0, 0), x=x, train=slice(None), valid=slice(None), y_train=y, w_train=None, y_valid=y,
+                    w_valid=None, cardinalities=(600,), task="binary", n_classes=2)
     family = load_family("lightgbm")
     table = TableMeta(
         fingerprint="wide", task="binary", target="y", classes=("0", "1"), class_counts=(1500, 1500),

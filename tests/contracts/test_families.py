@@ -51,8 +51,9 @@ def fold_of(
 ) -> FoldData:
     cut = len(y) * 3 // 4
     return FoldData(
-        key=(name, 0, 0), x_train=x[:cut], y_train=y[:cut], w_train=None if weights is None else weights[:cut],
-        x_valid=x[cut:], y_valid=y[cut:], w_valid=None if weights is None else weights[cut:],
+        key=(name, 0, 0), x=x, train=slice(cut), valid=slice(cut, None),
+        y_train=y[:cut], w_train=None if weights is None else weights[:cut],
+        y_valid=y[cut:], w_valid=None if weights is None else weights[cut:],
         cardinalities=cardinalities, task=task,
         n_classes=classes if classes is not None else 0 if task == "regression" else int(y.max()) + 1,
     )
@@ -197,7 +198,7 @@ class TestAFit:
 
     def test_accepts_arrays_that_cannot_be_written_to(self, family: Family, task: str) -> None:
         data = made_up_fold(task)
-        for array in (data.x_train, data.x_valid, data.y_train, data.y_valid):
+        for array in (data.x, data.y_train, data.y_valid):
             array.flags.writeable = False
         model = family.fit(data, start(family, task), context(METRIC[task]))
         assert np.isfinite(model.predict(data.x_valid)).all()
@@ -374,8 +375,8 @@ family, threads = load_family(sys.argv[1]), int(sys.argv[2])
 importlib.import_module(family.library)
 x = np.random.default_rng(0).normal(size=(4000, 5)).astype(np.float32)
 y = (x[:, 0] > 0).astype(np.float64)
-data = FoldData(key=("t", 0, 0), x_train=x, y_train=y, w_train=None, x_valid=x, y_valid=y, w_valid=None,
-                cardinalities=(0,) * 5, task="binary", n_classes=2)
+data = FoldData(key=("t", 0, 0), x=x, train=slice(None), valid=slice(None), y_train=y, w_train=None, y_valid=y,
+                w_valid=None, cardinalities=(0,) * 5, task="binary", n_classes=2)
 summary = TableSummary(task="binary", metric="accuracy", rows=4000, numeric=5, categorical=0, max_cardinality=0,
                        missing=0.0, classes=2, balance=1.0, weighted=False)
 seen = [before := len(os.listdir("/proc/self/task"))]

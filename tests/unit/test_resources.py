@@ -40,7 +40,7 @@ DEVICES = {
 
 def plan(cores: int, gpus: int, devices: dict[str, str], threads_per_slot: int | None = None) -> SlotPlan:
     return plan_slots(cores=range(cores), gpus=some_gpus(gpus), devices=devices, threads_per_slot=threads_per_slot,
-                      memory_mb=8000.0)
+                      memory_mb=64000.0)
 
 
 def of_kind(made: SlotPlan, kind: str) -> list[Slot]:
@@ -71,7 +71,7 @@ def test_on_every_machine_each_promise_of_the_plan_holds() -> None:
         assert all(slot.cores and set(slot.cores) <= set(range(cores)) for slot in made.slots), case
         assert all(slot.threads == len(slot.cores) == len(set(slot.cores)) for slot in made.slots), case
         assert len({slot.name for slot in made.slots}) == len(made.slots), case
-        assert sum(slot.memory_mb for slot in made.slots) == pytest.approx(8000.0), case
+        assert sum(slot.memory_mb for slot in made.slots) == pytest.approx(64000.0), case
         assert len(without) <= MOST_CPU_SLOTS, case
 
 
@@ -97,10 +97,19 @@ def test_no_core_is_left_idle_that_a_family_could_use() -> None:
 
 
 def test_feeders_are_few_as_long_as_cpu_slots_can_use_the_rest() -> None:
-    made = plan(64, 2, DEVICES["any and cpu"])
+    made = plan(100, 2, DEVICES["any and cpu"])
 
     assert [len(slot.cores) for slot in of_kind(made, "gpu")] == [MOST_FEEDERS, MOST_FEEDERS]
     assert len(of_kind(made, "cpu")) == MOST_CPU_SLOTS
+
+
+@pytest.mark.parametrize(("memory_mb", "threads"), [(64000.0, [1] * 8), (2048.0, [2] * 4), (100.0, [8])])
+def test_a_slot_has_memory_enough_to_live_or_there_are_fewer_with_more_threads(
+    memory_mb: float, threads: list[int],
+) -> None:
+    made = plan_slots(cores=range(8), gpus=(), devices=DEVICES["cpu only"], threads_per_slot=None, memory_mb=memory_mb)
+
+    assert [slot.threads for slot in made.slots] == threads
 
 
 def test_two_gpus_on_two_cores_share_a_feeder_so_that_catboost_keeps_its_core() -> None:
