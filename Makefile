@@ -42,6 +42,9 @@ run: install  ## run a study: make run RUN=s5e7
 watch: install  ## watch a run: make watch RUN=s5e7
 	$(BIN)/optimizer watch $(RUN)
 
+bench: install  ## every benchmark, and docs/benchmarks.md: most of a day; BENCH="nothing search" for some
+	$(BIN)/python -m benchmarks.page $(BENCH)
+
 chaos: install  ## two hours: a study under 200 faults beside the same one undisturbed, then the checker
 	$(BIN)/python -m benchmarks.chaos
 
@@ -73,4 +76,4 @@ clean:  ## remove .venv, caches and demo data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 	rm -rf datasets/breast_cancer datasets/wine datasets/diabetes
 
-.PHONY: help install demo test test-fast check run watch fail-nth gpu-check fuzz screenshots docs chaos soak deadlines clean
+.PHONY: help install demo test test-fast check run watch fail-nth gpu-check fuzz screenshots docs bench chaos soak deadlines clean

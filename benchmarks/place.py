@@ -14,6 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 #: What a frozen copy holds.
+UNCOMMITTED = "as it lies there"
 _COPIED = ("optimizer", "benchmarks", "tests")
 
 
@@ -32,6 +33,14 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
+def note_code(folder: Path) -> str:
+    """The commit that is measured, also in the folder as ``code.txt``."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True,
+                            check=False).stdout.strip() or UNCOMMITTED
+    (folder / "code.txt").write_text(f"{commit}\n", encoding="utf-8")
+    return commit
+
+
 def frozen_package(folder: Path, planted: Mapping[str, str] | None = None) -> dict[str, str]:
     """Copy the committed package, with the benchmarks, into this folder; the environment that runs the copy.
 
@@ -39,9 +48,8 @@ def frozen_package(folder: Path, planted: Mapping[str, str] | None = None) -> di
     ``planted``: plug-ins that exist in the copy alone, by their path in the package.
     """
     copy = fresh(folder / "code")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True,
-                            check=False).stdout.strip()
-    if commit:
+    commit = note_code(folder)
+    if commit != UNCOMMITTED:
         packed = subprocess.run(["git", "archive", commit, *_COPIED], cwd=ROOT, capture_output=True, check=True)
         subprocess.run(["tar", "x", "-C", str(copy)], input=packed.stdout, check=True)
     else:
@@ -50,7 +58,7 @@ def frozen_package(folder: Path, planted: Mapping[str, str] | None = None) -> di
     for name, text in (planted or {}).items():
         (copy / "optimizer" / name).write_text(text, encoding="utf-8")
     # Compiled modules are kept, as on a person's machine, whatever is usual where the benchmark runs.
-    return {"PYTHONPATH": str(copy), "CODE": commit or "as it lies there", "PYTHONDONTWRITEBYTECODE": ""}
+    return {"PYTHONPATH": str(copy), "CODE": commit, "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def with_environment(extra: dict[str, str]) -> dict[str, str]:

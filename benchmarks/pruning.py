@@ -184,7 +184,9 @@ def main() -> None:
         record(folder, options.minutes, options.datasets.split(","))
         print(f"recorded in {folder}")
     else:
-        print(compare(folder))
+        text = compare(folder)
+        (folder / "replay.md").write_text(text + "\n", encoding="utf-8")
+        print(text)
 
 
 if __name__ == "__main__":

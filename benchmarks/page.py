@@ -1,0 +1,132 @@
+"""Writes ``docs/benchmarks.md``: each part with its table, the machine, the versions and the command.
+
+    .venv/bin/python -m benchmarks.page                      # all parts, one after the other: most of a day
+    .venv/bin/python -m benchmarks.page nothing sleeping     # some of them; the others stay as they are
+    .venv/bin/python -m benchmarks.page --keep nothing /tmp/nothing    # what was run already, from its folder
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.place import ROOT, working_folder
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+LIBRARIES = ("optuna", "xgboost", "lightgbm", "catboost", "scikit-learn", "numpy")
+HEAD = """# Benchmarks
+
+What a person compares, measured on one machine, with the command that reproduces each table. Contestants alternate in
+one run, on the same data, folds, search spaces, fits and early stopping; each figure is a median with its least and its
+largest value. Wall and CPU seconds are both shown, so that two jobs fighting for a core cannot look busy. Nothing else
+ran on the machine. Speed is never asserted by a test: it depends on the machine, and these tables say on which.
+
+`make bench` runs all of them, which takes most of a day. Nothing here has run on an NVIDIA card.
+"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table of the page."""
+
+    title: str
+    about: str
+    arguments: tuple[str, ...]
+
+    @property
+    def result(self) -> str:
+        """The file in the part's folder that holds its table."""
+        module, *more = self.arguments
+        named = more[0] if more and not more[0].startswith("-") else module
+        return f"{named}.md"
+
+
+PARTS = {
+    "list": Part("The same 120 configurations", (
+        "Three families, five folds, no pruning, the same recorded points for all; each round has points of its own. "
+        "Stock Optuna as people write it has a process per family with the threads that the libraries take by "
+        "themselves; tuned by hand, one thread each."), ("throughput", "list")),
+    "search": Part("A free search of four minutes", (
+        "Ours against stock Optuna tuned by hand, with Optuna's median pruner, in turn. A trial is decided when it is "
+        "complete or pruned."), ("throughput", "search")),
+    "nothing": Part("Trials that do nothing", (
+        "Ten parameters, five reports, TPE, two workers, SQLite on and drained: what the scheduler itself costs. Stock "
+        "is two processes on one SQLite file that holds so many trials already."), ("overhead", "nothing")),
+    "sleeping": Part("Slots that this machine does not have", (
+        "Jobs that sleep stand in for cores. Busy is what was asked for over what there was, warm-up apart."),
+        ("overhead", "sleeping")),
+    "history": Part("What a bounded history loses", (
+        "The sampler of a run keeps the best 250 and the latest 750 trials; up to 1,250 nothing is forgotten."),
+        ("history", "--trials", "2500", "--seeds", "3")),
+    "pruning": Part("What pruning saves and what it costs", (
+        "Complete trials of a free search, recorded once with every fold, replayed under each rule in the order in "
+        "which they were told. Fits that were cut short count by their share of iterations."), ("pruning", "replay")),
+    "layouts": Part("Threads inside a fit against trials side by side", (
+        "Every way to cut two cores into slots, on five shapes of table; the same recorded points for each."),
+        ("layouts",)),
+    "large": Part("One large table and eight workers", (
+        "Proportional set sizes: a page that is shared by eight counts an eighth in each."), ("large",)),
+}
+
+
+def machine() -> str:
+    """Processor, cores, memory and versions in a line."""
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model = next((line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")), "")
+    memory = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1]) / 2**20
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+    return (f"{len(os.sched_getaffinity(0))} cores of {model}, {memory:.0f} GiB; Python {platform.python_version()}, "
+            f"{versions}")
+
+
+def section(name: str, folder: Path) -> str:
+    """A part's section, from the folder that it has worked in."""
+    part = PARTS[name]
+    table = (folder / part.result).read_text(encoding="utf-8").strip()
+    code = (folder / "code.txt").read_text(encoding="utf-8").strip()
+    command = " ".join(("python -m", f"benchmarks.{part.arguments[0]}", *part.arguments[1:]))
+    return (f"<!-- part {name} -->\n## {part.title}\n\n{part.about}\n\n{table}\n\n"
+            f"`{command}`, code {code}. {machine()}.\n<!-- end {name} -->")
+
+
+def write(sections: dict[str, str]) -> None:
+    """Replace these sections of the page; the others stay, all in the order of the parts."""
+    old = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    for name in PARTS:
+        found = re.search(f"<!-- part {name} -->.*?<!-- end {name} -->", old, re.DOTALL)
+        if found and name not in sections:
+            sections[name] = found.group()
+    PAGE.write_text("\n\n".join([HEAD.strip(), *(sections[n] for n in PARTS if n in sections)]) + "\n",
+                    encoding="utf-8")
+
+
+def main() -> None:
+    """Run the parts that are asked for, and write the page after each."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all of them by default")
+    parser.add_argument("--keep", nargs=2, metavar=("PART", "FOLDER"), help="write what was run already")
+    options = parser.parse_args()
+    if options.keep:
+        name, folder = options.keep
+        write({name: section(name, Path(folder))})
+        return
+    for name in options.parts or PARTS:
+        folder, part = working_folder(None, name), PARTS[name]
+        if name == "pruning":  # replayed is what was recorded before
+            subprocess.run([sys.executable, "-m", "benchmarks.pruning", "record", str(folder)], cwd=ROOT, check=True)
+            arguments = ["replay", str(folder)]
+        else:
+            arguments = [*part.arguments[1:], "--folder", str(folder)]
+        subprocess.run([sys.executable, "-m", f"benchmarks.{part.arguments[0]}", *arguments], cwd=ROOT, check=True)
+        write({name: section(name, folder)})
+
+
+if __name__ == "__main__":
+    main()
