@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-#: What a frozen copy holds.
 UNCOMMITTED = "as it lies there"
+#: What a frozen copy holds.
 _COPIED = ("optimizer", "benchmarks", "tests")
 
 
