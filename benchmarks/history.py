@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.history --trials 1000
 
 Five functions, five seeds, one process for each: the run's own `Searcher` with its own sampler asks and is told, once
-with the bounds of a run and once with none. Up to 1,250 trials the bound is not reached, and both are the same search.
+with the bounds of a run and once with none. Up to 625 trials the bound is not reached, and both are the same search.
 """
 
 from __future__ import annotations

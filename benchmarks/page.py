@@ -63,8 +63,8 @@ PARTS = {
         "Jobs that sleep stand in for cores. Busy is what was asked for over what there was, warm-up apart."),
         ("overhead", "sleeping")),
     "history": Part("What a bounded history loses", (
-        "The sampler of a run keeps the best 250 and the latest 750 trials; up to 1,250 nothing is forgotten."),
-        ("history", "--trials", "2500", "--seeds", "3")),
+        "The sampler of a run keeps the best 100 and the latest 400 trials; up to 625 nothing is forgotten."),
+        ("history",)),
     "pruning": Part("What pruning saves and what it costs", (
         "Complete trials of a free search, recorded once with every fold, replayed under each rule in the order in "
         "which they were told. Fits that were cut short count by their share of iterations."), ("pruning", "replay")),

@@ -36,6 +36,8 @@ class Lease:
     expected_step_s: float = 0.0
     #: Whether a step's limit can end the trial early.
     limits: tuple[float | None, ...] = ()
+    #: Slots that are joined for it: so many slot-seconds it takes in a second.
+    slots: int = 1
     #: When the first work began; ``None`` while it waits.
     started: float | None = None
     steps: int = 0
@@ -148,14 +150,14 @@ class Dispatcher:
 
     def assign(
         self, slot: str, *, trial: str, dataset: str, family: str, attempt: int, faults: int,
-        expected_step_s: float, limits: Sequence[float | None], reserved_mb: float = 0.0,
+        expected_step_s: float, limits: Sequence[float | None], reserved_mb: float = 0.0, slots: int = 1,
     ) -> Lease:
         """Give a trial to a slot: it waits until the slot's worker starts it."""
         self._last_lease += 1
         lease = Lease(
             number=self._last_lease, slot=slot, trial=trial, attempt=attempt, faults=faults,
             dataset=dataset, family=family, expected_step_s=expected_step_s, limits=tuple(limits),
-            reserved_mb=reserved_mb,
+            reserved_mb=reserved_mb, slots=slots,
         )
         self.slots[slot].waiting = lease
         return lease

@@ -41,6 +41,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     #: Most private memory that the worker was seen to hold, MiB; 0 for a job too short to be seen.
     peak_private_mb: float = 0.0
     slot: str = ""
+    #: Slots that were joined for it.
+    slots: int = 1
     device: str = ""
     #: Fingerprint of the encoded table.
     table: str

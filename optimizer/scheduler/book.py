@@ -199,7 +199,7 @@ class Book:
         charged: dict[str, dict[str, dict[str, float]]] = {}
         jobs: dict[str, int] = {}
         for lease in leases:
-            elapsed = now - lease.started if lease.started is not None else 0.0
+            elapsed = (now - lease.started) * lease.slots if lease.started is not None else 0.0
             expected = self.ledgers[lease.dataset].families[lease.family].typical_s
             family = charged.setdefault(lease.dataset, {}).setdefault(lease.family, {})
             kind = slots[lease.slot].kind
@@ -318,7 +318,8 @@ class Book:
             {"trial": lease.trial, "attempt": lease.attempt, "params": trial.params, "space": trial.space,
              "seed": trial.seed, "metric": ledger.prepared.metric, "table": ledger.prepared.fingerprint,
              "slot": slot.name, "versions": dict(versions), "at": time.time(),
-             "peak_private_mb": round(lease.peak_mb, 1) if isinstance(lease, Lease) else 0.0, **fields}, TrialRecord)
+             **({"slots": lease.slots, "peak_private_mb": round(lease.peak_mb, 1)} if isinstance(lease, Lease) else {}),
+             **fields}, TrialRecord)
         previous = ledger.best.score if ledger.best else None
         self._events.emit("trial_told", durable=True, **msgspec.to_builtins(record))
         del self._under_way[record.trial]

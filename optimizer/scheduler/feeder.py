@@ -88,6 +88,7 @@ class Feeder:
             expected_step_s=self.book.ledgers[what.dataset].families[what.family].typical_step_s,
             limits=self.book.limits(what.dataset, what.family),
             reserved_mb=self._reservation(slot, what.dataset, what.family, what.needs_mb),
+            slots=self.layouts.joined(slot),
         )
         workload = self.book.workload(lease, self.slots[slot].kind)
         self.backend.send(slot, RunJob(job=Job(trial=what.trial, attempt=what.attempt, lease=lease.number,

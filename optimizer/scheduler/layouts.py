@@ -102,6 +102,10 @@ class Layouts:
         """The slot that this one lends its cores to, and gets no job for that; empty where it works itself."""
         return self._lent.get(slot, "")
 
+    def joined(self, slot: str) -> int:
+        """Slots whose cores a job that starts here uses."""
+        return self.width if slot in self._joinable else 1
+
     def advance(self) -> None:
         """Do what is next; called before jobs are given out."""
         if len(self._joinable) < 2:
@@ -261,7 +265,6 @@ class Layouts:
         for name in self._joinable:
             if not self.lent_to(name):
                 self._share(name, self._block_of(name))
-        self.book.set_slots(self.dispatcher.open_slots - len(self._lent))
 
     def _give_up(self) -> None:
         """Slots are lost or have become others: each works for itself from now on."""

@@ -70,7 +70,7 @@ class FamilyLedger:
         self.steps_seen += len(record.step_seconds)
         self.longest_step_s = max(self.longest_step_s, *record.step_seconds, 0.0)
         if record.state != "failed" and record.step_seconds:
-            self._recent_s = [*self._recent_s, record.seconds][-_RECENT:]
+            self._recent_s = [*self._recent_s, record.seconds * record.slots][-_RECENT:]
             self._recent_step_s = [*self._recent_step_s, *record.step_seconds][-_RECENT:]
 
 
@@ -106,7 +106,7 @@ class DatasetLedger:
     def tell(self, record: TrialRecord, *, kind: str) -> bool:
         """Count a told trial; whether it is the dataset's best now."""
         family = self.families[record.family]
-        family.charge(kind, record.seconds)
+        family.charge(kind, record.seconds * record.slots)
         family.note_length(record)
         if record.state == "failed":
             family.failed += 1

@@ -169,7 +169,8 @@ class Scheduler:
         for lease in self._dispatcher.under_way:
             if lease.started is not None:
                 self._events.emit("job_lost", trial=lease.trial, attempt=lease.attempt, slot=lease.slot, blame=False,
-                                  reason=self._ending or "the scheduler ended", seconds=round(now - lease.started, 3))
+                                  reason=self._ending or "the scheduler ended",
+                                  seconds=round((now - lease.started) * lease.slots, 3))
         self._preparation.close()
         # One that runs a job, or still loads its libraries, would not hear us in time; nothing of it is lost.
         hurried = self._dispatcher.under_way or self._ending in (AT_ONCE, DEADLINE)
@@ -401,7 +402,7 @@ class Scheduler:
         elapsed: dict[str, float] = {}
         for lease in self._dispatcher.under_way:
             elapsed.setdefault(lease.dataset, 0.0)
-            elapsed[lease.dataset] += now - lease.started if lease.started is not None else 0.0
+            elapsed[lease.dataset] += (now - lease.started) * lease.slots if lease.started is not None else 0.0
         refused = sum(1 for p in plan.study.datasets if p.name in book.notes and p.name not in book.ledgers
                       and p.name != self._preparation.reading)
         missing = len(plan.study.datasets) - len(book.ledgers) - refused

@@ -254,11 +254,11 @@ class Recovery:
         seconds = round(took_s, 3)
         # The seconds of a trial that is given up are in its own record.
         self.events.emit("job_lost", durable=True, trial=ran.trial, attempt=ran.attempt, slot=slot, reason=reason,
-                         blame=blame, seconds=0.0 if given_up else seconds)
+                         blame=blame, seconds=0.0 if given_up else seconds * ran.slots)
         if given_up:
             self.give_up(ran, slot, kind, f"attempt {ran.attempt}: {reason}", seconds, quarantined=kind in QUARANTINED)
         else:
-            self.book.ledgers[ran.dataset].families[ran.family].charge(self.slots[slot].kind, seconds)
+            self.book.ledgers[ran.dataset].families[ran.family].charge(self.slots[slot].kind, seconds * ran.slots)
 
     def _once_more(self, slot: str, held: Lease, message: JobFailed, now: float) -> None:
         on_gpu = message.kind == "gpu_out_of_memory"

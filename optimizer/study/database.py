@@ -22,6 +22,7 @@ from optimizer.errors import StorageFault
 from optimizer.records import TrialRecord
 from optimizer.search_space import SearchSpace
 from optimizer.study.frozen import TRIAL_ATTRIBUTE, frozen_trial, record_of
+from optimizer.study.insert import insert_trial
 
 #: What Optuna and SQLAlchemy raise where a file cannot be read or written.
 _STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, OSError)
@@ -156,7 +157,7 @@ class Database:
                 self._doubtful = False
                 if record.trial in self.known:
                     return False
-            self._storage.create_new_trial(study, template_trial=frozen_trial(record, space))
+            insert_trial(self._storage.engine, study, frozen_trial(record, space))
         except _STORAGE_ERRORS as error:
             self._doubtful = True
             raise _fault(self._path, error) from error

@@ -22,10 +22,10 @@ from optimizer.strategies.base import DecidedTrial, Sampler, running_means
 from optimizer.study.frozen import MEMORY_CONSTRAINT, distributions, frozen_trial, suggest, violated_mb
 
 #: Told trials that the sampler keeps when its history is trimmed.
-KEEP_BEST = 250
-KEEP_LATEST = 750
+KEEP_BEST = 100
+KEEP_LATEST = 400
 #: Trimming rebuilds the in-memory study, so it waits until this many are over.
-TRIM_SLACK = 250
+TRIM_SLACK = 125
 #: How often a point that was asked before is asked again in other words.
 RETRIES = 5
 

@@ -38,7 +38,7 @@ def summarize(view: RunView) -> dict[str, Any]:
     starts = view.incarnations
     trials = view.trials()
     slot_seconds = sum(i.seconds * i.slots for i in starts)
-    fit_seconds = sum(t.fit_seconds for t in trials)
+    fit_seconds = sum(t.fit_seconds * t.slots for t in trials)
     return {
         "run": view.name,
         "folder": str(view.folder),
@@ -57,7 +57,7 @@ def summarize(view: RunView) -> dict[str, Any]:
         "share_inside_fits": fit_seconds / slot_seconds if slot_seconds else None,
         "trials": view.counts(),
         "datasets": [_dataset(view, d) for d in view.datasets.values()],
-        "families": [_family(view, name, sum(t.seconds for t in trials)) for name in view.families],
+        "families": [_family(view, name, sum(t.seconds * t.slots for t in trials)) for name in view.families],
         "failures": _failures(trials),
         "jobs_lost": dict(view.jobs_lost),
         "notices": list(dict.fromkeys(view.notices)),
@@ -80,7 +80,7 @@ def _dataset(view: RunView, d: DatasetView) -> dict[str, Any]:
         },
         "within_one_standard_error": len(view.within_one_standard_error(name)),
         "trials": view.counts(name),
-        "families": {f: {**view.counts(name, f), "seconds": sum(t.seconds for t in view.trials(name, f))}
+        "families": {f: {**view.counts(name, f), "seconds": sum(t.seconds * t.slots for t in view.trials(name, f))}
                      for f in view.families},
         "submission": str(path.relative_to(view.folder)) if submitted is not None and path.exists() else None,
         "submission_trial": None if submitted is None else submitted.trial,
@@ -106,10 +106,10 @@ def _submission_note(d: DatasetView, best: TrialRecord | None, submitted: TrialR
 
 def _family(view: RunView, name: str, total_seconds: float) -> dict[str, Any]:
     trials = view.trials(family=name)
-    seconds = sum(t.seconds for t in trials)
+    seconds = sum(t.seconds * t.slots for t in trials)
     return {
         "family": name, "seconds": seconds, "share": seconds / total_seconds if total_seconds else 0.0,
-        "fit_seconds": sum(t.fit_seconds for t in trials), **view.counts(family=name),
+        "fit_seconds": sum(t.fit_seconds * t.slots for t in trials), **view.counts(family=name),
         "stops": [{"dataset": s.dataset, "reason": s.reason, "moved": s.moved} for s in view.stops if s.family == name],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sqlite3
@@ -10,15 +11,20 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 from stubs.makers import SPACE, a_record
 
 from optimizer.errors import StorageFault
+from optimizer.records import TrialRecord
 from optimizer.study import database as database_module
 from optimizer.study.database import Database, StudyKey, check_file
+from optimizer.study.frozen import frozen_trial
+from optimizer.study.insert import insert_trial
 
 KEY = StudyKey(dataset="cars", family="tree", direction="maximize", space=SPACE)
 
@@ -54,6 +60,35 @@ def test_a_told_trial_is_a_finished_optuna_trial(path: Path, database: Database)
     assert trial.user_attrs["trial"] == "cars/tree/4"
     assert trial.duration is not None
     assert trial.duration.total_seconds() == 2.0
+
+
+@pytest.mark.parametrize("record", [
+    a_record(fold_scores=(0.25, 0.75)),
+    a_record(params={"rate": 0.1, "depth": 3, "bootstrap": "bayesian", "temperature": 1.5, "iterations": 100}),
+    a_record(state="pruned", score=0.25, fold_scores=(0.25,)),
+    a_record(state="pruned", score=None, fold_scores=(), cut=True),
+    a_record(state="failed", score=None, reason="it \"broke\" \u2603", kind="error"),
+    a_record(state="failed", score=None, kind="out_of_memory", peak_private_mb=512.0),
+], ids=["complete", "conditional", "pruned", "cut short", "failed", "out of memory"])
+def test_the_rows_of_a_trial_are_those_that_optuna_itself_writes(record: TrialRecord, tmp_path: Path) -> None:
+    def rows(path: Path) -> dict[str, list[Any]]:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {name: connection.execute(f"SELECT * FROM {name}").fetchall()  # noqa: S608 - names of its own
+                    for name in tables}
+
+    ours = Database(tmp_path / "ours.db")
+    others = [a_record(f"cars/tree/{n}") for n in (1, 2)]
+    for one in (*others, record):
+        assert ours.add(one, KEY)
+    ours.close()
+    theirs = Database(tmp_path / "theirs.db")
+    study, _ = theirs._study(KEY)
+    for one in (*others, record):
+        theirs._storage.create_new_trial(study, template_trial=frozen_trial(one, SPACE))
+    theirs.close()
+
+    assert rows(tmp_path / "ours.db") == rows(tmp_path / "theirs.db")
 
 
 def test_pruned_and_failed_trials_are_finished_too(path: Path, database: Database) -> None:
@@ -118,13 +153,11 @@ def test_datasets_and_families_do_not_mix(path: Path, database: Database) -> Non
 def test_an_error_after_the_commit_does_not_double_the_trial(
     path: Path, database: Database, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    create = optuna.storages.RDBStorage.create_new_trial
+    def committed_then_broken(engine: sqlalchemy.Engine, study: int, trial: FrozenTrial) -> None:
+        insert_trial(engine, study, trial)
+        raise sqlalchemy.exc.OperationalError("COMMIT", {}, OSError("the disk was gone for a moment"))
 
-    def committed_then_broken(storage: optuna.storages.RDBStorage, study: int, **given: FrozenTrial) -> int:
-        create(storage, study, **given)
-        raise optuna.exceptions.StorageInternalError("the disk was gone for a moment")
-
-    monkeypatch.setattr(optuna.storages.RDBStorage, "create_new_trial", committed_then_broken)
+    monkeypatch.setattr(database_module, "insert_trial", committed_then_broken)
     with pytest.raises(StorageFault, match="the disk was gone for a moment"):
         database.add(a_record(), KEY)
     monkeypatch.undo()

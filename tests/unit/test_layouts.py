@@ -56,7 +56,7 @@ class Scene:
         trial = self.book.ask("cars", "tree")
         assert trial is not None
         lease = self.dispatcher.assign(slot, trial=trial, dataset="cars", family="tree", attempt=1, faults=0,
-                                       expected_step_s=1.0, limits=())
+                                       expected_step_s=1.0, limits=(), slots=self.layouts.joined(slot))
         self.book.workload(lease, "cpu")
         self.dispatcher.started(slot, lease.number, STEPS, self.now)
         self.layouts.advance()
@@ -156,7 +156,7 @@ def test_where_joined_slots_win_they_stay_joined_and_the_time_counts_for_both(sc
     assert scene.layouts.width == 2
     assert scene.layouts.lent_to("cpu1") == "cpu0"
     assert scene.shares()[-1] == ("cpu0", 2)
-    assert scene.book.ledgers["cars"].budget_s == 600.0, "a slot-second is one of both"
+    assert scene.layouts.joined("cpu0") == 2, "a second of it is two slot-seconds"
     scene.layouts.worker_ready("cpu0")
     assert scene.shares()[-1] == ("cpu0", 2), "a fresh worker is told, too"
     assert lease.slot == "cpu0"
