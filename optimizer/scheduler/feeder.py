@@ -103,5 +103,6 @@ class Feeder:
                     self.memory_mb)
 
     def _reservation(self, slot: str, dataset: str, family: str, needs_mb: float) -> float:
+        share_mb = self.slots[slot].memory_mb * self.layouts.joined(slot)
         return max(needs_mb, reservation(peak_mb=self.book.ledgers[dataset].families[family].peak_mb,
-                                         share_mb=self.slots[slot].memory_mb, limit_mb=self.memory_mb))
+                                         share_mb=share_mb, limit_mb=self.memory_mb))

@@ -155,7 +155,7 @@ class Recovery:
         self.backend.end(hung.slot, hung.reason)
 
     def _cap_mb(self, slot: str, lease: Lease) -> float:
-        return max(self.slots[slot].memory_mb, lease.reserved_mb)
+        return max(self.slots[slot].memory_mb * lease.slots, lease.reserved_mb)
 
     # What has happened.
 
