@@ -91,7 +91,7 @@ def section(name: str, folder: Path) -> str:
     part = PARTS[name]
     table = (folder / part.result).read_text(encoding="utf-8").strip()
     code = (folder / "code.txt").read_text(encoding="utf-8").strip()
-    command = " ".join(("python -m", f"benchmarks.{part.arguments[0]}", *part.arguments[1:]))
+    command = (folder / "command.txt").read_text(encoding="utf-8").strip()
     return (f"<!-- part {name} -->\n## {part.title}\n\n{part.about}\n\n{table}\n\n"
             f"`{command}`, code {code}. {machine()}.\n<!-- end {name} -->")
 

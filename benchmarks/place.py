@@ -7,6 +7,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,10 +35,15 @@ def fresh(folder: Path) -> Path:
 
 
 def note_code(folder: Path) -> str:
-    """The commit that is measured, also in the folder as ``code.txt``."""
+    """The commit that is measured; it and the command, but for its folder, are left in the folder for the page."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True,
                             check=False).stdout.strip() or UNCOMMITTED
     (folder / "code.txt").write_text(f"{commit}\n", encoding="utf-8")
+    module = Path(sys.argv[0])
+    words = iter(sys.argv[1:])
+    given = [word for word in words if word != "--folder" or not next(words, "")]
+    (folder / "command.txt").write_text(" ".join(("python -m", f"benchmarks.{module.stem}", *given)) + "\n",
+                                        encoding="utf-8")
     return commit
 
 

@@ -2,13 +2,16 @@
 
 The first round gives every family one trial on every dataset. Then dataset after dataset. ``time_per_dataset`` is
 counted in slot-seconds on all slots; ``trials`` counts decided ones. Among the families that may use a kind of slot,
-the one with the least resource-seconds is next.
+the one with the least resource-seconds is next; those that are clearly faster on another kind leave it to the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+#: How many times as fast another kind of slot is, to be the better place for a family.
+CLEARLY = 1.1
 
 
 @dataclass(kw_only=True)
@@ -24,8 +27,16 @@ class FamilyUse:
     begun: int = 0
     #: Mean slot-seconds of a decided trial; 0 while unknown.
     typical_s: float = 0.0
+    #: Seconds of a fold by kind of slot, where it has run often enough to tell.
+    fold_s: dict[str, float] = field(default_factory=dict)
     #: It failed for good here, or its space is exhausted.
     closed: bool = False
+
+    def is_faster_elsewhere(self, kind: str) -> bool:
+        """Whether another kind of slot that it may use has been clearly faster than this one."""
+        here = self.fold_s.get(kind)
+        return here is not None and any(
+            CLEARLY * there < here for other, there in self.fold_s.items() if other != kind and other in self.kinds)
 
 
 @dataclass(kw_only=True)
@@ -74,6 +85,8 @@ def next_pair(datasets: Sequence[DatasetUse], kind: str) -> tuple[str, str] | No
     for dataset in datasets:
         able = [f for f in dataset.families.values()
                 if kind in f.kinds and not f.closed and dataset.has_room_for(f)]
+        # A card or a core that is slow for one family may be the only place of another.
+        able = [f for f in able if not f.is_faster_elsewhere(kind)] or able
         if able:
             return dataset.name, min(able, key=lambda f: (_standing(datasets, able, f, kind), f.begun)).name
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ KEEP_MODELS = 3
 TOP_SHARE = 0.1
 #: Decided trials that the mean length of a family's trials is taken over.
 _RECENT = 20
+#: Decided trials on a kind of slot from which on its folds there are compared with those elsewhere.
+_ENOUGH = 3
 
 
 @dataclass(kw_only=True)
@@ -47,6 +50,8 @@ class FamilyLedger:
     _recent_mb: list[float] = field(default_factory=list)
     _recent_s: list[float] = field(default_factory=list)
     _recent_step_s: list[float] = field(default_factory=list)
+    #: By kind of slot.
+    _recent_fold_s: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def typical_s(self) -> float:
@@ -58,11 +63,16 @@ class FamilyLedger:
         """Mean seconds of recent steps."""
         return sum(self._recent_step_s) / len(self._recent_step_s) if self._recent_step_s else 0.0
 
+    @property
+    def fold_s(self) -> dict[str, float]:
+        """Median seconds of recent folds by kind of slot, of kinds with enough trials to tell."""
+        return {kind: statistics.median(folds) for kind, folds in self._recent_fold_s.items() if len(folds) >= _ENOUGH}
+
     def charge(self, kind: str, seconds: float) -> None:
         """Add slot-seconds of a job that ended."""
         self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
 
-    def note_length(self, record: TrialRecord) -> None:
+    def note_length(self, record: TrialRecord, kind: str) -> None:
         """Remember how long a trial and its steps took, and how much memory."""
         if record.peak_private_mb and record.kind != "out_of_memory":
             self._recent_mb = [*self._recent_mb, record.peak_private_mb][-_RECENT:]
@@ -72,6 +82,8 @@ class FamilyLedger:
         if record.state != "failed" and record.step_seconds:
             self._recent_s = [*self._recent_s, record.seconds * record.slots][-_RECENT:]
             self._recent_step_s = [*self._recent_step_s, *record.step_seconds][-_RECENT:]
+            mean = sum(record.step_seconds) / len(record.step_seconds)
+            self._recent_fold_s[kind] = [*self._recent_fold_s.get(kind, ()), mean][-_RECENT:]
 
 
 @dataclass(kw_only=True)
@@ -107,7 +119,7 @@ class DatasetLedger:
         """Count a told trial; whether it is the dataset's best now."""
         family = self.families[record.family]
         family.charge(kind, record.seconds * record.slots)
-        family.note_length(record)
+        family.note_length(record, kind)
         if record.state == "failed":
             family.failed += 1
             family.failed_in_a_row += 1
@@ -180,7 +192,8 @@ class DatasetLedger:
                 seconds[kind] = seconds.get(kind, 0.0) + extra
             uses[family.name] = FamilyUse(
                 name=family.name, kinds=family.kinds, seconds=seconds, begun=family.begun,
-                typical_s=family.typical_s, closed=bool(family.closed) or self.finished,
+                typical_s=family.typical_s, fold_s=family.fold_s if len(family.kinds) > 1 else {},
+                closed=bool(family.closed) or self.finished,
             )
         return DatasetUse(
             name=self.prepared.dataset, families=uses, budget_s=self.budget_s, budget_trials=self.budget_trials,

@@ -56,6 +56,39 @@ def test_a_closed_family_has_no_first_trial() -> None:
     assert next_pair([a_dataset(a_family("a", begun=0, closed=True))], "cpu") is None
 
 
+# Measured speed.
+
+
+def test_a_family_leaves_a_slot_on_which_it_is_slow_to_one_that_has_no_other_place() -> None:
+    both = FamilyUse(name="trees", kinds=BOTH, seconds={"cpu": 0.0}, begun=9, fold_s={"cpu": 10.0, "gpu": 1.0})
+    only = FamilyUse(name="cats", kinds=CPU, seconds={"cpu": 50.0}, begun=9)
+
+    assert next_pair([a_dataset(both, only)], "cpu") == ("cars", "cats"), "however much it has had already"
+    assert next_pair([a_dataset(both, only)], "gpu") == ("cars", "trees")
+
+
+def test_a_slow_card_goes_to_the_family_that_it_serves_better() -> None:
+    slow = FamilyUse(name="slow", kinds=BOTH, seconds={"gpu": 0.0}, begun=9, fold_s={"cpu": 1.0, "gpu": 3.0})
+    fast = FamilyUse(name="fast", kinds=BOTH, seconds={"gpu": 50.0}, begun=9, fold_s={"cpu": 3.0, "gpu": 1.0})
+
+    assert next_pair([a_dataset(slow, fast)], "gpu") == ("cars", "fast")
+    assert next_pair([a_dataset(slow, fast)], "cpu") == ("cars", "slow")
+
+
+def test_no_slot_idles_because_another_would_be_faster() -> None:
+    alone = FamilyUse(name="trees", kinds=BOTH, begun=9, fold_s={"cpu": 10.0, "gpu": 1.0})
+
+    assert next_pair([a_dataset(alone)], "cpu") == ("cars", "trees")
+
+
+def test_what_was_not_measured_or_hardly_differs_decides_nothing() -> None:
+    for fold_s in ({}, {"cpu": 10.0}, {"gpu": 1.0}, {"cpu": 1.05, "gpu": 1.0}):
+        family = FamilyUse(name="trees", kinds=BOTH, fold_s=dict(fold_s))
+        assert not family.is_faster_elsewhere("cpu")
+    gone = FamilyUse(name="trees", kinds=CPU, fold_s={"cpu": 10.0, "gpu": 1.0})
+    assert not gone.is_faster_elsewhere("cpu"), "it may not use the other any more"
+
+
 # Budgets.
 
 

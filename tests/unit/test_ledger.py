@@ -153,3 +153,26 @@ def test_the_budgets_see_told_seconds_and_those_under_way() -> None:
     assert use.families["tree"].begun == 2
     assert use.families["forest"].closed
     assert ledger.families["tree"].seconds == {"cpu": 2.0}
+
+
+def test_folds_are_timed_by_kind_of_slot_once_there_are_three_trials() -> None:
+    ledger = a_ledger()
+    ledger.families["tree"].kinds = frozenset({"cpu", "gpu"})
+    for seconds in (1.0, 2.0, 9.0):
+        ledger.tell(a_record(step_seconds=(seconds, seconds)), kind="cpu")
+    for _ in range(2):
+        ledger.tell(a_record(step_seconds=(0.5, 0.5)), kind="gpu")
+    ledger.tell(a_record(score=None, state="failed", step_seconds=()), kind="gpu")
+
+    assert ledger.use({}, 0).families["tree"].fold_s == {"cpu": 2.0}
+    ledger.tell(a_record(step_seconds=(0.5, 0.5)), kind="gpu")
+    assert ledger.use({}, 0).families["tree"].fold_s == {"cpu": 2.0, "gpu": 0.5}
+
+
+def test_a_trial_on_joined_slots_has_used_all_of_them() -> None:
+    ledger = a_ledger()
+
+    ledger.tell(a_record(seconds=3.0, slots=2), kind="cpu")
+
+    assert ledger.use({}, 0).used_s == 6.0
+    assert ledger.families["tree"].typical_s == 6.0
