@@ -207,13 +207,13 @@ def nothing(folder: Path, environment: dict[str, str], trials: int, *, stock: bo
                      f"{ours / theirs:.1f}" if ours and theirs else ""))
     gaps = result["gaps_ms"]
     text = markdown(("trials so far", "ours, trials/s", "stock, trials/s", "ratio"), rows)
-    text += f"\n\n{len(result['told']) / result['wall_s']:.1f} trials/s over the whole run, start and drained database"
-    text += f"\ngap between two jobs: {gaps_of(gaps)[0]} ms, p99 {gaps_of(gaps)[1]} ms"
-    text += f"\nCPU seconds: { {name: round(value, 1) for name, value in sorted(result['cpu_s'].items())} }"
+    text += f"\n\n{len(result['told']) / result['wall_s']:.1f} trials/s over the whole run, start and drained database."
+    text += f"\n\nGap between two jobs: {gaps_of(gaps)[0]} ms, p99 {gaps_of(gaps)[1]} ms."
+    text += "\n\nCPU seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in sorted(result["cpu_s"].items())) + "."
     memory = [(told, mb) for told, mb in result["memory"] if told]
     if memory:
         (first, at_first), (last, at_last) = memory[0], memory[-1]
-        text += f"\nscheduler: {at_first:.0f} MB at {first} trials, {at_last:.0f} MB at {last}"
+        text += f"\n\nThe scheduler held {at_first:.0f} MB at {first} trials, {at_last:.0f} MB at {last}."
     write_json(folder / "nothing.json", {k: v for k, v in result.items() if k != "records"})
     return text
 
