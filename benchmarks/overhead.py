@@ -209,7 +209,8 @@ def nothing(folder: Path, environment: dict[str, str], trials: int, *, stock: bo
     text = markdown(("trials so far", "ours, trials/s", "stock, trials/s", "ratio"), rows)
     text += f"\n\n{len(result['told']) / result['wall_s']:.1f} trials/s over the whole run, start and drained database."
     text += f"\n\nGap between two jobs: {gaps_of(gaps)[0]} ms, p99 {gaps_of(gaps)[1]} ms."
-    text += "\n\nCPU seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in sorted(result["cpu_s"].items())) + "."
+    used = ", ".join(f"{name} {value:.1f}" for name, value in sorted(result["cpu_s"].items()))
+    text += f"\n\nCPU seconds: {used}."
     memory = [(told, mb) for told, mb in result["memory"] if told]
     if memory:
         (first, at_first), (last, at_last) = memory[0], memory[-1]
