@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 #: Another layout must finish this many times the trials to be taken: folds of one trial differ, too.
 WORTH = 1.05
+#: So many measurements that all stayed below this decide at once: more would only cost.
+FEW, HOPELESS = 3, 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class Measured:
     family: str
     #: Slots that were joined.
     width: int
-    #: Median seconds of a fold.
+    #: Median seconds of the folds on the single slot, and seconds of the one on joined slots.
     single_s: float
     joined_s: float
 
@@ -75,6 +77,10 @@ def next_width(measured: Collection[Measured], slots: int, families: Collection[
         at_once: jobs for which there is memory side by side.
     """
     for width in widths(slots)[1:]:
+        gains = [m.gain * min(1.0, at_once * width / slots) / min(1.0, at_once / slots)
+                 for m in measured if m.width == width]
+        if len(gains) >= FEW and max(gains) < HOPELESS:
+            return None
         counts = [sum(m.family == family and m.width == width for m in measured) for family in families]
         if min(counts, default=times) < times:
             return width

@@ -77,6 +77,8 @@ class SetShare(Message, frozen=True, kw_only=True):
 
     cores: tuple[int, ...]
     threads: int
+    #: For the next fold only; then with those of the slot again.
+    once: bool = False
 
 
 class StopWorker(Message, frozen=True, kw_only=True):

@@ -103,8 +103,10 @@ class Worker:
         self._changed = threading.Condition()
         self._stopping = False
         self._last_end: float | None = None
-        #: Cores and threads to compute with from the next fold on, and those that it computes with now.
-        self._share = self._own_share = (settings.cores, settings.threads)
+        #: Cores and threads of the slot, those to compute with from the next fold on, those that are in use now.
+        self._own = self._next_share = self._share = (settings.cores, settings.threads)
+        #: The next share is for one fold only.
+        self._once = False
         #: Fingerprint of the table that the cache holds data of.
         self._table = ""
 
@@ -197,13 +199,16 @@ class Worker:
 
     def _threads_now(self) -> int:
         """Move to the cores that were ordered last, with every thread, and say how many threads may compute there."""
-        cores, threads = share = self._share
-        if share != self._own_share:
+        with self._changed:
+            cores, threads = share = self._next_share
+            if self._once:
+                self._next_share, self._once = self._own, False
+        if share != self._share:
             for thread in os.listdir("/proc/self/task"):
                 # Libraries end threads of theirs at any time, and a core may have been taken from us meanwhile.
                 with contextlib.suppress(OSError):
                     os.sched_setaffinity(int(thread), cores)
-            self._own_share = share
+            self._share = share
         return threads
 
     def _listen(self) -> None:
@@ -222,7 +227,7 @@ class Worker:
                 if isinstance(command, RunJob):
                     self._waiting.append(command.job)
                 elif isinstance(command, SetShare):
-                    self._share = (command.cores, command.threads)
+                    self._next_share, self._once = (command.cores, command.threads), command.once
                 elif isinstance(command, RevokeJob):
                     revoked = [job for job in self._waiting if job.lease == command.lease]
                 else:

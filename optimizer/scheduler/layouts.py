@@ -51,7 +51,8 @@ class _Try:
     #: Since when each of the others idles.
     idle_since: dict[str, float] = field(default_factory=dict)
     joined: bool = False
-    joined_s: list[float] = field(default_factory=list)
+    #: Seconds of the fold that was joined; 0 before.
+    joined_s: float = 0.0
 
 
 @dataclass(kw_only=True)
@@ -79,6 +80,8 @@ class Layouts:
     #: The person has said how many threads a slot has.
     fixed: bool
     remembered: Remembered
+    #: Seconds that are left to the run.
+    left_s: Callable[[], float] = lambda: math.inf
     clock: Callable[[], float] = time.monotonic
     #: Slots that are joined now.
     width: int = 1
@@ -135,7 +138,9 @@ class Layouts:
         if current is not None and lease.trial == current.trial and current.joined:
             # The fold during which the cores were joined began before that, and is neither.
             if threads == own * current.width:
-                current.joined_s.append(seconds)
+                current.joined_s = seconds
+                # One is enough: what the neighbours idle is dear, and it is measured several times.
+                self._end_try()
         elif threads == own:
             trial, folds = self._folds.get(lease.slot, ("", []))
             self._folds[lease.slot] = lease.trial, [*(folds if trial == lease.trial else ()), seconds]
@@ -186,8 +191,9 @@ class Layouts:
                 if lease is None or lease.family not in wanted or lease.dataset != dataset:
                     continue
                 others = tuple(name for name in block if name != leader)
-                cost_s = families[lease.family].typical_s * len(others)
-                if self._outlasts(lease, others) and known.cost_s + cost_s / 2 <= SHARE * budget_s:
+                # Half a fold until the cores are joined, and one of the joined.
+                cost_s = 1.5 * lease.expected_step_s * len(others)
+                if self._outlasts(lease, others) and known.cost_s + cost_s <= SHARE * budget_s:
                     known.tries[lease.family, width] += 1
                     self._try = _Try(dataset=dataset, family=lease.family, width=width, trial=lease.trial,
                                      leader=leader, others=others)
@@ -214,7 +220,8 @@ class Layouts:
                 current.idle_since.setdefault(name, now)
         if not current.joined and len(current.idle_since) == len(current.others):
             current.joined = True
-            self._share(current.leader, (current.leader, *current.others))
+            # Once: it goes on with the next fold before it could hear from us.
+            self._share(current.leader, (current.leader, *current.others), once=True)
 
     def _end_try(self) -> None:
         """Count what was measured, and give the neighbours their cores back."""
@@ -230,12 +237,12 @@ class Layouts:
                 self.book.ledgers[current.dataset].families[current.family].charge("cpu", seconds)
                 self.events.emit("slot_lent", slot=name, to=current.leader, trial=current.trial,
                                  seconds=round(seconds, 3))
-        if current.joined:
+        if current.joined and not current.joined_s:
             self._share(current.leader, (current.leader,))
         trial, single_s = self._folds.get(current.leader, ("", []))
         if trial == current.trial and current.joined_s:
             found = Measured(family=current.family, width=current.width, single_s=statistics.median(single_s),
-                             joined_s=statistics.median(current.joined_s))
+                             joined_s=current.joined_s)
             known.measured.append(found)
             self.events.emit("layout_measured", dataset=current.dataset, family=found.family, trial=current.trial,
                              threads=self.slots[current.leader].threads * found.width,
@@ -273,9 +280,9 @@ class Layouts:
         self._lent.clear()
         self._joinable = ()
 
-    def _share(self, slot: str, block: tuple[str, ...]) -> None:
+    def _share(self, slot: str, block: tuple[str, ...], *, once: bool = False) -> None:
         cores = tuple(core for name in block for core in self.slots[name].cores)
-        self.backend.send(slot, SetShare(cores=cores, threads=self.slots[slot].threads * len(block)))
+        self.backend.send(slot, SetShare(cores=cores, threads=self.slots[slot].threads * len(block), once=once))
 
     def _block_of(self, slot: str) -> tuple[str, ...]:
         return next(block for block in blocks(self._joinable, self.width) if slot in block)
@@ -296,11 +303,13 @@ class Layouts:
     def _budget_s(self, dataset: str) -> float | None:
         """Slot-seconds that a dataset has in all; ``None`` while nobody knows."""
         ledger = self.book.ledgers[dataset]
+        unfinished = sum(not other.finished for other in self.book.ledgers.values())
+        most_s = self._used_s(dataset) + self.left_s() * len(self._joinable) / max(1, unfinished)
         if ledger.budget_s is not None:
-            return ledger.budget_s
+            return min(most_s, ledger.budget_s)
         lengths = [f.typical_s for f in ledger.families.values() if f.typical_s]
-        return None if not lengths or ledger.budget_trials is None else (
-            ledger.budget_trials * statistics.fmean(lengths))
+        return None if not lengths or ledger.budget_trials is None else min(
+            most_s, ledger.budget_trials * statistics.fmean(lengths))
 
     def _shape(self, dataset: str) -> str:
         prepared = self.book.ledgers[dataset].prepared

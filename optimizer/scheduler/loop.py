@@ -122,7 +122,7 @@ class Scheduler:
         self._layouts = Layouts(
             slots=self._slots, dispatcher=self._dispatcher, book=book, backend=backend, events=events,
             memory_mb=plan.memory_mb, fixed=plan.study.resources.threads_per_slot is not None,
-            remembered=of_this_machine(os.environ, plan.memory_mb))
+            remembered=of_this_machine(os.environ, plan.memory_mb), left_s=self._until_deadline)
         self._feeder = Feeder(slots=self._slots, memory_mb=plan.memory_mb, dispatcher=self._dispatcher, book=book,
                               backend=backend, events=events, recovery=self._recovery, layouts=self._layouts)
         #: Why no job is started for a while; empty where jobs are.

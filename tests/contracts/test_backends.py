@@ -316,6 +316,20 @@ def test_a_worker_moves_to_other_cores_with_every_thread_from_its_next_fold_on(b
 
 
 @needs_processes
+@pytest.mark.skipif(len(CORES) < 2, reason="there is one core only")
+def test_a_worker_that_got_other_cores_for_one_fold_is_back_on_its_own_for_the_next(bench: Bench) -> None:
+    pid = bench.start(cores=CORES[:1])
+
+    bench.backend.send("cpu0", SetShare(cores=CORES[:2], threads=2, once=True))
+    bench.backend.send("cpu0", RunJob(job=the_job(lease=1)))
+    steps = [bench.wait_for("cpu0", StepFinished, JobFailed) for _ in range(FOLDS)]
+
+    assert [step.threads for step in steps if isinstance(step, StepFinished)] == [2, *[1] * (FOLDS - 1)]
+    bench.wait_for("cpu0", JobFinished, JobFailed)
+    assert status_of(pid, "Cpus_allowed_list") == {str(CORES[0])}
+
+
+@needs_processes
 def test_a_worker_is_told_its_threads_and_its_card_before_it_loads_anything(
     bench: Bench, monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -64,6 +64,15 @@ def test_wider_layouts_are_looked_at_while_the_last_one_won() -> None:
     assert next_width([a_measurement(joined_s=0.6)], 4, ["tree"], times=1, at_once=1) == 4
 
 
+def test_a_layout_that_is_far_behind_is_measured_three_times_only() -> None:
+    behind = [a_measurement("a", joined_s=0.7)] * 2
+
+    assert next_width(behind, 4, ["a", "b"], times=3, at_once=4) == 2
+    assert next_width([*behind, a_measurement("b", joined_s=0.6)], 4, ["a", "b"], times=3, at_once=4) is None
+    assert next_width([*behind, a_measurement("b", joined_s=0.5)], 4, ["a", "b"], times=3, at_once=4) == 2
+    assert next_width([*behind, *behind], 4, ["a", "b"], times=3, at_once=1) == 2, "memory may speak for it"
+
+
 def test_a_width_is_known_when_every_family_was_measured_often_enough() -> None:
     assert next_width([a_measurement("a")], 2, ["a", "b"], times=1, at_once=2) == 2
     assert next_width([a_measurement("a")], 2, ["a"], times=2, at_once=2) == 2

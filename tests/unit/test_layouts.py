@@ -13,6 +13,7 @@ from optimizer.config.resolved import ResourceLimits, Study
 from optimizer.datasets.problem import Problem
 from optimizer.dispatch import Dispatcher, Lease, SlotState
 from optimizer.journal import Journal, Record, read
+from optimizer.layout import FEW
 from optimizer.messages import RevokeJob, SetShare
 from optimizer.models.base import SpaceDescription
 from optimizer.remembered import Remembered
@@ -89,7 +90,8 @@ class Scene:
         self.step(long)
         self.end(short)
         self.step(long)  # this fold began on one core
-        self.step(long, times=3, seconds=joined_s, threads=2)
+        self.step(long, seconds=joined_s, threads=2)
+        self.step(long, times=STEPS - 3)
         self.end(long)
 
     def shares(self) -> list[tuple[str, int]]:
@@ -116,14 +118,14 @@ def test_a_neighbour_gets_no_other_job_when_it_is_about_to_end_before_a_trial_th
     assert scene.layouts.lent_to("cpu1") == "cpu0"
     assert scene.shares() == [], "it still works"
     scene.end(short)
-    assert scene.backend.sent == [("cpu0", SetShare(cores=(0, 1), threads=2))]
+    assert scene.backend.sent == [("cpu0", SetShare(cores=(0, 1), threads=2, once=True))]
 
 
 def test_after_a_measurement_each_slot_has_its_own_cores_again(scene: Scene) -> None:
     scene.measure(joined_s=0.6)
 
     assert scene.layouts.lent_to("cpu1") == ""
-    assert scene.shares() == [("cpu0", 2), ("cpu0", 1)]
+    assert scene.shares() == [("cpu0", 2)], "for one fold, and then by itself its own again"
     (found,) = scene.records("layout_measured")
     assert (found["single_s"], found["joined_s"], found["threads"]) == (1.0, 0.6, 2)
 
@@ -134,15 +136,15 @@ def test_what_a_neighbour_idled_is_charged_to_the_family_and_journaled(scene: Sc
     scene.measure(joined_s=0.6)
 
     (lent,) = scene.records("slot_lent")
-    assert lent["seconds"] == pytest.approx(1.0 + 3 * 0.6)
+    assert lent["seconds"] == pytest.approx(1.0 + 0.6)
     assert scene.book.ledgers["cars"].families["tree"].seconds["cpu"] == pytest.approx(before + 10.0 + lent["seconds"])
 
 
 def test_where_joined_slots_lose_they_stay_single_and_it_is_not_measured_again(scene: Scene) -> None:
-    for _ in range(TOGETHER + 2):
+    for _ in range(FEW + 2):
         scene.measure(joined_s=0.6)
 
-    assert len(scene.records("layout_measured")) == TOGETHER
+    assert len(scene.records("layout_measured")) == FEW
     (chosen,) = scene.records("layout_chosen")
     assert (chosen["slots"], chosen["threads"], chosen["remembered"]) == (2, 1, False)
     assert scene.layouts.width == 1
@@ -204,7 +206,7 @@ def test_what_was_sent_ahead_to_a_neighbour_is_taken_back(scene: Scene) -> None:
     assert scene.backend.sent == [("cpu1", RevokeJob(lease=ahead.number))]
     scene.dispatcher.revoked("cpu1", ahead.number)
     scene.end(short)
-    assert scene.backend.sent[-1] == ("cpu0", SetShare(cores=(0, 1), threads=2))
+    assert scene.backend.sent[-1] == ("cpu0", SetShare(cores=(0, 1), threads=2, once=True))
 
 
 def test_what_could_not_be_measured_in_a_quarter_of_the_time_is_left_as_it_is(tmp_path: Path) -> None:
@@ -216,6 +218,14 @@ def test_what_could_not_be_measured_in_a_quarter_of_the_time_is_left_as_it_is(tm
 
     (chosen,) = scene.records("layout_chosen")
     assert (chosen["threads"], chosen["reason"]) == (1, "nothing was measured")
+
+
+def test_near_the_end_of_the_run_nothing_is_measured_any_more(scene: Scene) -> None:
+    scene.layouts.left_s = lambda: 5.0
+
+    scene.measure(joined_s=0.6)
+
+    assert scene.shares() == []
 
 
 def test_measuring_never_costs_more_than_its_share(tmp_path: Path) -> None:
