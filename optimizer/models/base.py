@@ -186,9 +186,9 @@ class FittedModel(Protocol):
 class Family(Protocol):
     """A kind of model with its search space.
 
-    Duties: the same seed, data, threads and device give the same scores; no more threads than the context says;
-    nothing on standard output or error beyond warnings; no file outside the working directory; constant
-    columns, missing values, a single column, more columns than rows, and categories that the training rows
+    Duties: the same seed, data and device give the same scores, on the CPU with any number of threads; no more threads
+    than the context says; nothing on standard output or error beyond warnings; no file outside the working directory;
+    constant columns, missing values, a single column, more columns than rows, and categories that the training rows
     do not have are survived.
     """
 

@@ -63,8 +63,10 @@ def made_up_fold(task: str, **options: Any) -> FoldData:
     return fold_of(*make_table(task), task, **options)
 
 
-def context(metric: str, *, seed: int = 7, cache: FoldCache | None = None, **options: Any) -> FitContext:
-    return FitContext(threads=1, device="cpu", seed=seed, metric=metric, cache=cache or FoldCache(), **options)
+def context(
+    metric: str, *, seed: int = 7, cache: FoldCache | None = None, threads: int = 1, **options: Any,
+) -> FitContext:
+    return FitContext(threads=threads, device="cpu", seed=seed, metric=metric, cache=cache or FoldCache(), **options)
 
 
 def summary(task: str, metric: str | None = None, **changes: Any) -> TableSummary:
@@ -172,6 +174,15 @@ class TestAFit:
             params = start(family, task, number=number)
             first, second = (family.fit(data, params, context(METRIC[task])).predict(data.x_valid) for _ in range(2))
             np.testing.assert_array_equal(first, second)
+
+    def test_is_the_same_bit_for_bit_however_many_threads_there_are(self, family: Family, task: str) -> None:
+        data = made_up_fold(task)
+        for number in range(3):
+            params = start(family, task, number=number)
+            one, two, three = (family.fit(data, params, context(METRIC[task], threads=threads)).predict(data.x_valid)
+                               for threads in (1, 2, 3))
+            np.testing.assert_array_equal(one, two)
+            np.testing.assert_array_equal(one, three)
 
     def test_is_the_same_whatever_the_cache_holds(self, family: Family, task: str) -> None:
         data = made_up_fold(task)
