@@ -6,12 +6,12 @@ import contextlib
 import errno
 import math
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from optimizer.worker import GPU_LOST_CODE, WorkerSettings
 
 #: Seconds that killed processes may take to be gone when the backend closes.
 _CLOSE_S = 5.0
+#: Seconds between two looks for workers that have ended and whose channel somebody holds open.
+_LOOK_EVERY_S = 0.05
 #: Want of processes, memory or descriptors, which passes, and says nothing against the slot.
 _PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 #: Seconds after which a worker that could not be started counts as lost, so that the next try is not made at once.
@@ -72,6 +74,10 @@ class LocalBackend:
         self._families = tuple(families)
         self._clock = clock
         self._workers: dict[str, _Worker] = {}
+        #: Every channel that is open, by its slot.
+        self._selector = selectors.DefaultSelector()
+        #: When ended workers were looked for last.
+        self._looked = 0.0
         #: Slots whose worker could not be started: when that is said, and what.
         self._not_started: dict[str, tuple[float, WorkerLost]] = {}
         #: How often in a row that was tried.
@@ -113,6 +119,7 @@ class LocalBackend:
         finally:
             theirs.close()
         self._workers[slot.name] = _Worker(process, end)
+        self._selector.register(end.connection, selectors.EVENT_READ, slot.name)
         self._groups.add(process.pid)
 
     def send(self, slot: str, command: Command) -> None:
@@ -128,14 +135,52 @@ class LocalBackend:
         now = self._clock()
         timeout_s = min([timeout_s, *(w.ending.wait_s(now) for w in self._workers.values() if w.ending is not None),
                          *(max(0.0, due - now) for due, _ in self._not_started.values())])
-        by_connection = {w.end.connection: slot for slot, w in self._workers.items() if w.end is not None}
-        ready = connection.wait([*by_connection, *others], timeout_s)
         received: list[tuple[str, Event | WorkerLost]] = []
-        for item in ready:
-            slot = by_connection.get(item)  # type: ignore[call-overload]
-            if slot is not None:
-                received += [(slot, message) for message in self._drained(self._workers[slot])]
+        for slot in self._ready(timeout_s, others):
+            received += [(slot, message) for message in self._drained(self._workers[slot])]
         self._take_steps()
+        if self._may_have_lost_one():
+            received += self._losses()
+        for slot, (due, lost) in list(self._not_started.items()):
+            if self._clock() >= due:
+                del self._not_started[slot]
+                received.append((slot, lost))
+        self._groups.look()
+        self._bury_late_ones()
+        return received
+
+    def _ready(self, timeout_s: float, others: Sequence[Any]) -> list[str]:
+        """Slots whose worker has said something, or all that has come by then.
+
+        Workers stay registered from their start to their end: to register 64 of them anew for every message costs more
+        than to read it.
+        """
+        registered = []
+        try:
+            for other in others:
+                registered.append(self._selector.register(other, selectors.EVENT_READ))  # noqa: PERF401 - one may fail
+            return [key.data for key, _ in self._selector.select(max(0.0, timeout_s)) if key.data is not None]
+        finally:
+            for key in registered:
+                self._selector.unregister(key.fileobj)
+
+    def _hang_up(self, worker: _Worker) -> None:
+        """Take nothing more from a worker."""
+        if worker.end is not None:
+            self._selector.unregister(worker.end.connection)
+            worker.hang_up()
+
+    def _may_have_lost_one(self) -> bool:
+        """Whether it is time to look for workers that have ended: now where one has hung up, else now and then."""
+        now = time.monotonic()
+        due = now >= self._looked + _LOOK_EVERY_S or any(
+            worker.end is None or worker.ending is not None for worker in self._workers.values())
+        if due:
+            self._looked = now
+        return due
+
+    def _losses(self) -> list[tuple[str, Event | WorkerLost]]:
+        received: list[tuple[str, Event | WorkerLost]] = []
         for slot, worker in list(self._workers.items()):
             # A child of the worker can hold its end open, so end-of-file alone would miss a death.
             if _has_ended(worker.process):
@@ -143,12 +188,6 @@ class LocalBackend:
                 received.append((slot, self._buried(slot)))
             elif worker.ending is not None and worker.ending.is_hopeless(self._clock()):
                 received.append((slot, self._given_up(slot)))
-        for slot, (due, lost) in list(self._not_started.items()):
-            if self._clock() >= due:
-                del self._not_started[slot]
-                received.append((slot, lost))
-        self._groups.look()
-        self._bury_late_ones()
         return received
 
     def kill(self, slot: str, reason: str) -> None:
@@ -178,6 +217,7 @@ class LocalBackend:
                 self._buried(slot)
             else:
                 self._given_up(slot)
+        self._selector.close()
         self._groups.close()
 
     def _end(self, slot: str, how: tuple[tuple[float, signal.Signals], ...], reason: str) -> None:
@@ -207,10 +247,10 @@ class LocalBackend:
             try:
                 message = worker.end.receive()
             except Disconnected:
-                worker.hang_up()
+                self._hang_up(worker)
                 worker.end_it(LEAVING, self._clock())
             except ProtocolFault as fault:
-                worker.hang_up()
+                self._hang_up(worker)
                 worker.end_it(AT_ONCE, self._clock(), f"sent bytes that are no message ({fault})")
             else:
                 if isinstance(message, WorkerRetiring):
@@ -226,7 +266,7 @@ class LocalBackend:
         _signal_group(worker.process.pid, signal.SIGKILL)
         code = worker.process.wait()
         self._groups.remove(worker.process.pid)
-        worker.hang_up()
+        self._hang_up(worker)
         if worker.ended_for:
             return WorkerLost(reason=worker.ended_for)
         if worker.ending is not None and worker.ending.killed is not None and code == -signal.SIGKILL:
@@ -239,7 +279,7 @@ class LocalBackend:
 
     def _given_up(self, slot: str) -> WorkerLost:
         worker = self._workers.pop(slot)
-        worker.hang_up()
+        self._hang_up(worker)
         self._abandoned.append(worker.process)
         reason = worker.ended_for or "closed its channel"
         return WorkerLost(reason=f"{reason}; process {worker.process.pid} cannot be killed", abandoned=True)

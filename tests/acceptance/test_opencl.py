@@ -74,7 +74,7 @@ def evaluated(store: Store, device: str, opencl: tuple[int, int] | None, *, atte
         device_required=device == "gpu",
     ))
     return evaluate(
-        job, store=store, family=family, threads=1, opencl=opencl, cache=FoldCache(), emit=lambda event: None,
+        job, store=store, family=family, threads=lambda: 1, opencl=opencl, cache=FoldCache(), emit=lambda event: None,
     )
 
 
