@@ -29,7 +29,8 @@ def test_the_first_point_is_as_good_as_the_first_points_of_the_published_search(
         params=description.space.complete(description.starts[0]), keep_models_from=1.1,
     ))
     finished = evaluate(
-        job, store=Store(tmp_path), family=family, threads=lambda: 1, opencl=None, cache=FoldCache(), emit=lambda event: None,
+        job, store=Store(tmp_path), family=family, threads=lambda: 1, opencl=None, cache=FoldCache(),
+        emit=lambda event: None,
     )
     # There, on this table: first trials 0.9717 to 0.9731, and 0.9736 to 0.9737 after hundreds of them.
     assert finished.score > 0.9725

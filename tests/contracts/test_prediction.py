@@ -65,7 +65,8 @@ def evaluated(store: Store, dataset: Prepared, family_name: str, **workload: Any
     job = Job(trial=TRIAL, attempt=1, lease=1, workload=CrossValidation(
         table=dataset.fingerprint, family=family_name, metric=dataset.metric, params=params, seed=5, **workload,
     ))
-    return evaluate(job, store=store, family=family, threads=lambda: 1, opencl=None, cache=FoldCache(), emit=lambda event: None)
+    return evaluate(job, store=store, family=family, threads=lambda: 1, opencl=None, cache=FoldCache(),
+                    emit=lambda event: None)
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
