@@ -74,6 +74,8 @@ class Preparation:
         self._description = b""
         self._faults: Counter[str] = Counter()
         self._not_before = 0.0
+        #: What came of `begin`.
+        self._begun: list[Outcome] = []
 
     @property
     def reading(self) -> str | None:
@@ -91,12 +93,16 @@ class Preparation:
         """What to wait for."""
         return [child for child in (self._reader, self._describer) if child is not None]
 
+    def begin(self) -> None:
+        """Start reading the first dataset; `advance` tells what comes of it."""
+        self._begun = self.advance()
+
     def advance(self, *, start: bool = True) -> list[Outcome]:
         """Start what can start, read what has come; never waits.
 
         ``start``: false while no other dataset shall be begun.
         """
-        outcomes: list[Outcome] = []
+        outcomes, self._begun = self._begun, []
         if self._describer is not None:
             outcomes += self._advance_describer(self._describer)
         if self._reader is not None:

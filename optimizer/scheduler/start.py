@@ -190,7 +190,7 @@ def _run_locked(
     preparation = Preparation(study.datasets, study.families, folder, machine.cores)
     try:
         # The first dataset is read while the database is looked through.
-        preparation.advance()
+        preparation.begin()
         return _run_prepared(study, backend, folder, machine, preparation, narrate, listeners, started, started_boot)
     finally:
         preparation.close()

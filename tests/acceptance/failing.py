@@ -233,6 +233,9 @@ def _as_one_process(ready: Path) -> None:
             self._outcomes = pickle.loads(ready.read_bytes())  # noqa: S301 - our own
             self.left = len(self._outcomes)
 
+        def begin(self) -> None:
+            """Nothing is to be read."""
+
         def waitables(self) -> list[Any]:
             return []
 

@@ -76,7 +76,8 @@ def test_a_family_that_in_truth_trained_on_the_cpu_moves_there_and_its_trial_is_
 
 
 def test_a_family_that_must_have_the_gpu_stops_with_the_reason(tmp_path: Path) -> None:
-    study = write_study(tmp_path, 'trials = 6\nfolds = 2',
+    # Enough for the card's worker to be ready before the other has used them up.
+    study = write_study(tmp_path, 'trials = 60\nfolds = 2',
                         extra='[family.xgboost]\ndevice = "gpu"\n' + QUICK)
     done = optimizer("run", study, "--families", "xgboost,catboost", cwd=tmp_path, env=ENVIRONMENT)
     assert done.returncode == 0, done.stdout + done.stderr

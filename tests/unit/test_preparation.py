@@ -15,6 +15,7 @@ from optimizer.config.resolved import FamilyChoice
 from optimizer.datasets.problem import Problem
 from optimizer.models import load_family
 from optimizer.process import start_time
+from optimizer.scheduler import preparation
 from optimizer.scheduler.preparation import (
     DatasetReady,
     DatasetRefused,
@@ -235,3 +236,18 @@ def test_a_parameter_of_categorical_tables_is_known_whatever_the_table(folder: P
 def test_without_narrowing_nothing_is_started(folder: Path) -> None:
     assert check_narrowing((FamilyChoice(name="xgboost"),), folder) == []
     assert not (folder / "logs" / "preparation.log").exists()
+
+
+def test_what_came_of_the_beginning_is_told_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_many(*_: Any, **__: Any) -> Any:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(preparation, "Child", too_many)
+    made = Preparation([Problem(name="cars", train=str(tmp_path / "cars.csv"))], (), tmp_path)
+
+    made.begin()
+
+    (outcome,) = made.advance()
+    assert isinstance(outcome, ReadingOn)
+    assert "could not be started" in outcome.doing
+    assert made.advance() == []
