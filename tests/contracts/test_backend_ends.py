@@ -125,7 +125,7 @@ def test_ending_never_waits_and_is_asked_for_once(bench: Bench, clock: Clock) ->
 def test_receiving_comes_back_in_time_for_the_next_step(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     bench.start()
-    monkeypatch.setattr(local.connection, "wait", lambda objects, timeout: waited.append(timeout) or [])
+    monkeypatch.setattr(bench.backend._selector, "select", lambda timeout: waited.append(timeout) or [])
     os.kill(bench.backend.pid("cpu0") or 0, signal.SIGSTOP)
 
     bench.backend.end("cpu0", "hung")
