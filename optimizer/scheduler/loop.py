@@ -176,6 +176,8 @@ class Scheduler:
         hurried = self._dispatcher.under_way or self._ending in (AT_ONCE, DEADLINE)
         self._backend.close(grace_s=0.0 if hurried else 5.0)
         self._monitor.close()
+        # A library can print a lot since the last tick.
+        self._trim_logs()
 
     def _look_for_the_end(self) -> None:
         if self._ending:
@@ -353,10 +355,7 @@ class Scheduler:
         pids = {name: self._backend.pid(name) for name in self._slots}
         self._loads = {name: self._monitor.worker(pid, now) for name, pid in pids.items() if pid is not None}
         self._recovery.watch(now, self._loads)
-        try:
-            trim_logs(self._plan.folder / "logs")
-        except OSError as error:
-            self._events.note(f"a log cannot be cut: {error}")
+        self._trim_logs()
         self._finish_datasets()
         try:
             self.write_status("stopping" if self._draining_until is not None else "running")
@@ -366,6 +365,12 @@ class Scheduler:
             if not self._status_failed:
                 self._events.notice(f"status.json cannot be written: {error}")
             self._status_failed = True
+
+    def _trim_logs(self) -> None:
+        try:
+            trim_logs(self._plan.folder / "logs")
+        except OSError as error:
+            self._events.note(f"a log cannot be cut: {error}")
 
     def _storage_trouble(self) -> str:
         """Why results could not be stored now; empty where they can."""
