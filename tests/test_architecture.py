@@ -50,9 +50,9 @@ ONLY_PARTS = {
 #: Libraries that have one home.
 HOMES = {
     "catboost": ("models.catboost",), "lightgbm": ("models.lightgbm", "models.opencl"), "xgboost": ("models.xgboost",),
-    "optuna": ("study", "strategies.samplers", "strategies.base"), "sqlalchemy": ("study.database", "study.insert"),
-    "sqlite3": ("study.database", "study.repair"), "pynvml": ("gpus",),
-    "pydantic": ("config",), "pydantic_core": ("config",),
+    "optuna": ("study", "strategies.samplers", "strategies.parzen", "strategies.base"),
+    "sqlalchemy": ("study.database", "study.insert"), "sqlite3": ("study.database", "study.repair"),
+    "pynvml": ("gpus",), "pydantic": ("config",), "pydantic_core": ("config",),
     "tree_sitter": ("config",), "tree_sitter_toml": ("config",), "click": ("cli",), "rich": ("views", "cli"),
     "pandas": ("datasets", "models.catboost"), "pyarrow": ("datasets",),
 }

@@ -66,20 +66,11 @@ def violated_mb(record: TrialRecord) -> float | None:
     return None
 
 
-def frozen_trial(record: TrialRecord, space: SearchSpace, *, for_sampler: bool = False) -> FrozenTrial:
-    """A told trial as a finished Optuna trial, with the running means as its intermediate values.
-
-    Samplers leave failed trials out. With ``for_sampler`` one that ran out of memory is a pruned one with a violated
-    constraint, which they learn to avoid.
-    """
-    point = space.restricted(record.params)
+def frozen_trial(record: TrialRecord, space: SearchSpace) -> FrozenTrial:
+    """A told trial as a finished Optuna trial: its running means as intermediate values, its record beside it."""
     violation = violated_mb(record)
-    state = TrialState.PRUNED if for_sampler and violation is not None else _STATES[record.state]
-    value = record.score if record.state != "failed" else None
-    if value is not None and not math.isfinite(value):
-        raise ValueError(f"{record.trial}: a told score is finite; found {value!r}")
-    trial = optuna.create_trial(
-        state=state, value=value, params=point, distributions=distributions(space, point),
+    trial = _finished(
+        record, space, state=_STATES[record.state],
         intermediate_values=dict(enumerate(running_means(record.fold_scores))),
         user_attrs={TRIAL_ATTRIBUTE: record.trial, RECORD_ATTRIBUTE: msgspec.json.encode(record).decode()},
         constraints=None if violation is None else {MEMORY_CONSTRAINT: violation},
@@ -88,6 +79,34 @@ def frozen_trial(record: TrialRecord, space: SearchSpace, *, for_sampler: bool =
     trial.datetime_complete = datetime.datetime.fromtimestamp(record.at)
     trial.datetime_start = datetime.datetime.fromtimestamp(record.at - record.seconds)
     return trial
+
+
+def lesson(record: TrialRecord, space: SearchSpace) -> FrozenTrial:
+    """What a sampler learns of a told trial, and no more: it is kept in memory, and copied by Optuna.
+
+    Samplers leave failed trials out. One that ran out of memory is a pruned one with a violated constraint, which they
+    learn to avoid.
+    """
+    violation = violated_mb(record)
+    if violation is not None:
+        return _finished(record, space, state=TrialState.PRUNED, constraints={MEMORY_CONSTRAINT: violation})
+    return _finished(record, space, state=_STATES[record.state], intermediate_values=last_report(record))
+
+
+def last_report(record: TrialRecord) -> dict[int, float]:
+    """How far a pruned trial came and how it stood there, by which samplers rank it; empty for any other."""
+    if record.state != "pruned" or not record.fold_scores:
+        return {}
+    return {len(record.fold_scores) - 1: running_means(record.fold_scores)[-1]}
+
+
+def _finished(record: TrialRecord, space: SearchSpace, *, state: TrialState, **fields: Any) -> FrozenTrial:
+    point = space.restricted(record.params)
+    value = record.score if record.state != "failed" else None
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{record.trial}: a told score is finite; found {value!r}")
+    return optuna.create_trial(state=state, value=value, params=point, distributions=distributions(space, point),
+                               **fields)
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord | None:

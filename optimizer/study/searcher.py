@@ -19,7 +19,7 @@ from optimizer.curves import kind_of_loss
 from optimizer.records import TrialRecord
 from optimizer.search_space import Categorical, SearchSpace
 from optimizer.strategies.base import DecidedTrial, Sampler, running_means
-from optimizer.study.frozen import MEMORY_CONSTRAINT, distributions, frozen_trial, suggest, violated_mb
+from optimizer.study.frozen import MEMORY_CONSTRAINT, distributions, last_report, lesson, suggest, violated_mb
 
 #: Told trials that the sampler keeps when its history is trimmed.
 KEEP_BEST = 100
@@ -71,7 +71,7 @@ class Searcher:
                 self._quarantine(record, point)
         self._trim()
         for record in self._told:
-            self._study.add_trial(frozen_trial(record, self.space, for_sampler=True))
+            self._study.add_trial(lesson(record, self.space))
 
     def ask(self, trial: str) -> dict[str, Any] | None:
         """A complete point for this trial, or ``None`` where every point has been asked."""
@@ -108,21 +108,20 @@ class Searcher:
         if asked is None:
             if not self.space.contains(self.space.restricted(record.params)):
                 return
-            self._study.add_trial(frozen_trial(record, self.space, for_sampler=True))
+            self._study.add_trial(lesson(record, self.space))
         elif (violation := violated_mb(record)) is not None:
             # A failed trial would teach the sampler nothing, and it would ask for the like again.
             asked.set_constraint(MEMORY_CONSTRAINT, violation)
             self._study.tell(asked, state=TrialState.PRUNED)
         elif record.state == "failed":
             self._study.tell(asked, state=TrialState.FAIL)
+        elif record.state == "complete":
+            self._study.tell(asked, record.score, state=TrialState.COMPLETE)
         else:
-            for step, mean in enumerate(running_means(record.fold_scores)):
+            # A pruned trial takes its last reported value, which is its score.
+            for step, mean in last_report(record).items():
                 asked.report(mean, step)
-            if record.state == "complete":
-                self._study.tell(asked, record.score, state=TrialState.COMPLETE)
-            else:
-                # A pruned trial takes its last reported value, which is its score.
-                self._study.tell(asked, state=TrialState.PRUNED)
+            self._study.tell(asked, state=TrialState.PRUNED)
         self._told.append(record)
         if len(self._told) > KEEP_BEST + KEEP_LATEST + TRIM_SLACK:
             self._rebuild()
@@ -196,7 +195,7 @@ class Searcher:
         running = {trial: asked.params for trial, asked in self._running.items()}
         self._study = self._new_study()
         for record in self._told:
-            self._study.add_trial(frozen_trial(record, self.space, for_sampler=True))
+            self._study.add_trial(lesson(record, self.space))
         for trial, point in running.items():
             self._add_running(trial, point)
 

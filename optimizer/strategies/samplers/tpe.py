@@ -19,11 +19,12 @@ class Tpe:
         import warnings
 
         from optuna.exceptions import ExperimentalWarning
-        from optuna.samplers import TPESampler
+
+        from optimizer.strategies.parzen import RememberingTPESampler
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return TPESampler(
+            return RememberingTPESampler(
                 seed=seed, multivariate=True, constant_liar=True, n_startup_trials=max(10, 2 * workers),
                 # Parameters that exist only sometimes need a model per group of those that exist together.
                 group=any(p.when is not None for p in space.parameters),
