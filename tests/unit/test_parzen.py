@@ -13,12 +13,12 @@ from optuna.trial import TrialState
 from stubs.makers import SPACE
 
 from optimizer.search_space import Categorical, Float, Int, Parameter, SearchSpace
-from optimizer.strategies.parzen import RememberingTPESampler
+from optimizer.strategies.parzen import FrugalTPESampler
 from optimizer.study.frozen import suggest
 
 FLAT = SearchSpace((Parameter("x", Float(1e-3, 1.0, log=True)), Parameter("n", Int(1, 100)),
                     Parameter("c", Categorical((None, "a", 2.5)))))
-TYPES: list[type[TPESampler]] = [TPESampler, RememberingTPESampler]
+TYPES: list[type[TPESampler]] = [TPESampler, FrugalTPESampler]
 
 
 def drawn(kind: type[TPESampler], space: SearchSpace, **settings: Any) -> list[dict[str, Any]]:
@@ -54,16 +54,16 @@ def test_it_draws_the_very_points_of_optunas_own(space: SearchSpace, settings: d
 
 def test_the_values_of_a_finished_trial_are_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     converted = 0
-    original = RememberingTPESampler._row
+    original = FrugalTPESampler._row
 
-    def counted(self: RememberingTPESampler, *given: Any) -> Any:
+    def counted(self: FrugalTPESampler, *given: Any) -> Any:
         nonlocal converted
         converted += 1
         return original(self, *given)
 
-    monkeypatch.setattr(RememberingTPESampler, "_row", counted)
+    monkeypatch.setattr(FrugalTPESampler, "_row", counted)
 
-    drawn(RememberingTPESampler, FLAT, multivariate=True)
+    drawn(FrugalTPESampler, FLAT, multivariate=True)
 
     # Each of 60 once when it is finished, and four that run for each point asked.
     assert converted <= 60 + 4 * 60

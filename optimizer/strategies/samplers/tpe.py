@@ -20,11 +20,11 @@ class Tpe:
 
         from optuna.exceptions import ExperimentalWarning
 
-        from optimizer.strategies.parzen import RememberingTPESampler
+        from optimizer.strategies.parzen import FrugalTPESampler
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return RememberingTPESampler(
+            return FrugalTPESampler(
                 seed=seed, multivariate=True, constant_liar=True, n_startup_trials=max(10, 2 * workers),
                 # Parameters that exist only sometimes need a model per group of those that exist together.
                 group=any(p.when is not None for p in space.parameters),
