@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.history --trials 1000
 
 Five functions, five seeds, one process for each: the run's own `Searcher` with its own sampler asks and is told, once
-as in a run and once with every trial kept and a model made for every point. Up to 200 trials both are the same search.
+as in a run and once with every trial kept and a model made for every point. ``--at-once`` slots are given points and
+told together. Up to 200 trials both are the same search, and up to 625 where one slot works.
 """
 
 from __future__ import annotations
@@ -86,24 +87,25 @@ class Found:
     seconds: float
 
 
-def search(name: str, seed: int, trials: int, full: bool) -> Found:
-    """So many trials, one after the other."""
+def search(name: str, seed: int, trials: int, at_once: int, full: bool) -> Found:
+    """So many trials, so many at a time."""
     if full:
         searcher.KEEP_LATEST, parzen.STALE = 10**9, 0.0
     space, function = FUNCTIONS[name]
-    one = Searcher(space=space, starts=(), sampler=load_sampler("tpe"), maximize=False, seed=seed, workers=2)
+    one = Searcher(space=space, starts=(), sampler=load_sampler("tpe"), maximize=False, seed=seed,
+                   workers=at_once)
     best, begun = math.inf, time.process_time()
-    for number in range(trials):
-        trial = f"made-up/{name}/{number}"
-        point = one.ask(trial)
-        if point is None:
-            break
-        score = function(point)
-        best = min(best, score)
-        one.tell(TrialRecord(
-            trial=trial, state="complete", attempt=1, params=point, space=space.hash(), seed=seed, metric="rmse",
-            table="none", slot="cpu0", device="cpu", seconds=0.0, score=score, fold_scores=(score,) * 5,
-            step_seconds=(0.0,) * 5, at=0.0))
+    for first in range(0, trials, at_once):
+        numbers = range(first, min(first + at_once, trials))
+        asked = [one.ask(f"made-up/{name}/{number}", numbers.stop - number) for number in numbers]
+        for number, point in zip(numbers, asked, strict=True):
+            assert point is not None
+            score = function(point)
+            best = min(best, score)
+            one.tell(TrialRecord(
+                trial=f"made-up/{name}/{number}", state="complete", attempt=1, params=point, space=space.hash(),
+                seed=seed, metric="rmse", table="none", slot="cpu0", device="cpu", seconds=0.0, score=score,
+                fold_scores=(score,) * 5, step_seconds=(0.0,) * 5, at=0.0))
     return Found(best, time.process_time() - begun)
 
 
@@ -111,6 +113,7 @@ def main() -> None:
     """Compare, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--functions", default=",".join(FUNCTIONS))
     parser.add_argument("--folder", type=Path)
@@ -120,7 +123,7 @@ def main() -> None:
     found: dict[tuple[str, bool], list[Found]] = {}
     # Each search in a fresh process: the bound is a constant of its module.
     with ProcessPoolExecutor(2, max_tasks_per_child=1) as pool:
-        asked = {(name, full, seed): pool.submit(search, name, seed, options.trials, full)
+        asked = {(name, full, seed): pool.submit(search, name, seed, options.trials, options.at_once, full)
                  for name in options.functions.split(",") for seed in range(options.seeds) for full in (False, True)}
         for (name, full, seed), future in asked.items():
             found.setdefault((name, full), []).append(future.result())

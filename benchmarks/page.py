@@ -63,10 +63,8 @@ PARTS = {
         "Jobs that sleep stand in for cores. Busy is what was asked for over what there was, warm-up apart."),
         ("overhead", "sleeping")),
     "history": Part("What a sampler that forgets loses", (
-        "The sampler of a run keeps the best 100 and the latest 400 trials (up to 625 nothing is forgotten), and uses a "
-        "model until a hundredth of what it would know is new (up to 200 it makes one for every point). Full is "
-        "Optuna's own: every trial, and a model for every point."),
-        ("history",)),
+        "The sampler of a run keeps the best 100 and the latest 400 trials; up to 625 nothing is forgotten. Full is "
+        "Optuna's own, that keeps every trial."), ("history",)),
     "pruning": Part("What pruning saves and what it costs", (
         "Complete trials of a free search, recorded once with every fold, replayed under each rule in the order in "
         "which they were told. Fits that were cut short count by their share of iterations."), ("pruning", "replay")),

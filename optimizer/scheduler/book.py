@@ -212,12 +212,16 @@ class Book:
 
     # Trials, from asked to told.
 
-    def ask(self, dataset: str, family: str) -> str | None:
-        """A new trial, in the journal before anybody runs it; ``None`` where the family cannot give one any more."""
+    def ask(self, dataset: str, family: str, wanted: int = 1) -> str | None:
+        """A new trial, in the journal before anybody runs it; ``None`` where the family cannot give one any more.
+
+        Args:
+            wanted: trials that slots wait for now, this one included.
+        """
         search = self._searches[dataset, family]
         trial = trial_id(dataset, family, search.next_number)
         try:
-            params = search.searcher.ask(trial)
+            params = search.searcher.ask(trial, wanted)
         except (ValueError, RuntimeError, ArithmeticError) as error:
             # What the sampler cannot do for one family must not end the run of the others.
             self.close_family(dataset, family, f"its sampler failed: {type(error).__name__}: {error}")

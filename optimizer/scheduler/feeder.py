@@ -45,13 +45,14 @@ class Feeder:
     def fill(self, now: float) -> None:
         """Give a job to every slot that wants one, as far as there is work and memory."""
         self.layouts.advance()
-        for slot in self.dispatcher.wanting(now, self._ahead_s):
+        wanting = self.dispatcher.wanting(now, self._ahead_s)
+        for position, slot in enumerate(wanting):
             if self.recovery.is_ending(slot) or self.recovery.holds_back(slot, now) or self.layouts.lent_to(slot):
                 continue
             kind = self.slots[slot].kind
             retry = self.dispatcher.retry_for(kind)
             if retry is None:
-                self._start_new(slot, kind)
+                self._start_new(slot, kind, wanted=len(wanting) - position)
             elif self._fits(slot, retry.dataset, retry.family, retry.needs_mb):
                 self.dispatcher.taken(retry)
                 self._send(slot, retry)
@@ -67,10 +68,10 @@ class Feeder:
     def _ahead_s(self) -> float:
         return max(AHEAD_S, 2 * self.ask_s)
 
-    def _start_new(self, slot: str, kind: str) -> None:
+    def _start_new(self, slot: str, kind: str, wanted: int) -> None:
         while (pair := budgets.next_pair(self._uses(), kind)) is not None and self._fits(slot, *pair):
             begun = time.monotonic()
-            trial = self.book.ask(*pair)
+            trial = self.book.ask(*pair, wanted)
             if trial is None:
                 continue  # that family can give none any more; another one may
             self.ask_s = 0.8 * self.ask_s + 0.2 * (time.monotonic() - begun)

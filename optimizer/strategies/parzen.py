@@ -12,7 +12,7 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-#: Trials that may end while a model is in use, as a share of those that it knows.
+#: Points that come of one model at most, and trials that may end meanwhile, as a share of those that it knows.
 STALE = 0.01
 
 #: The values of a finished trial in Optuna's inner terms; ``None`` where it lacks one of the parameters.
@@ -20,16 +20,17 @@ _Row = tuple[float, ...] | None
 
 
 class FrugalTPESampler(TPESampler):
-    """Optuna's sampler that converts a finished trial once and uses a model for as long as it is true to 1 %.
+    """Optuna's sampler that converts a finished trial once, and makes one model for points that are wanted at once.
 
-    For one study: trials are told apart by their numbers. Of few trials the points are the very ones of Optuna's own.
-    From 200 on the candidates of several points are drawn from one model and weighed in one go, each point the best of
-    its own candidates as ever: one in 100 of what the model would have known is not in it yet. It makes a point cost
-    about a third.
+    For one study: trials are told apart by their numbers. Where one point is wanted, it is the very one of Optuna's
+    own. Where several are, their candidates are drawn from one model and weighed in one go, each point the best of its
+    own candidates as ever; they lack only what each would have been told of the others.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        #: Points that are wanted now, this one included; set before each is asked for.
+        self.wanted = 1
         self._rows: dict[tuple[str, ...], dict[int, _Row]] = {}
         #: By parameters: how many trials had ended when their model was made, and its points that are not used yet.
         self._drawn: dict[tuple[str, ...], tuple[int, list[dict[str, Any]]]] = {}
@@ -43,22 +44,21 @@ class FrugalTPESampler(TPESampler):
     def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         names = tuple(search_space)
         made_at, points = self._drawn.get(names, (0, []))
-        if points and self._ended - made_at <= self._most_ahead(names):
+        if points and self._ended - made_at <= self._stale_after(names):
             point = points.pop()
             return {name: search_space[name].to_external_repr(value) for name, value in point.items()}
         return super()._sample(study, trial, search_space)
 
-    def _most_ahead(self, names: tuple[str, ...]) -> int:
-        """Points that a model gives beyond the first."""
-        return max(0, int(STALE * len(self._rows.get(names, ()))) - 1)
+    def _stale_after(self, names: tuple[str, ...]) -> int:
+        return int(STALE * len(self._rows.get(names, ())))
 
     def _compute_acquisition_func(
         self, samples: dict[str, np.ndarray], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator
     ) -> np.ndarray:
         """Weigh the candidates of the point that is asked for together with those of the next ones."""
         names, each = tuple(samples), len(next(iter(samples.values())))
-        ahead = self._most_ahead(names)
-        if ahead == 0:
+        ahead = min(self.wanted - 1, self._stale_after(names))
+        if ahead <= 0:
             return super()._compute_acquisition_func(samples, mpe_below, mpe_above)
         more = mpe_below.sample(self._rng.rng, ahead * each)
         together = {name: np.concatenate([samples[name], more[name]]) for name in names}

@@ -19,6 +19,7 @@ from optimizer.curves import kind_of_loss
 from optimizer.records import TrialRecord
 from optimizer.search_space import Categorical, SearchSpace
 from optimizer.strategies.base import DecidedTrial, Sampler, running_means
+from optimizer.strategies.parzen import FrugalTPESampler
 from optimizer.study.frozen import MEMORY_CONSTRAINT, distributions, last_report, lesson, suggest, violated_mb
 
 #: Told trials that the sampler keeps when its history is trimmed.
@@ -75,8 +76,12 @@ class Searcher:
         for record in self._told:
             self._study.add_trial(lesson(record, self.space))
 
-    def ask(self, trial: str) -> dict[str, Any] | None:
-        """A complete point for this trial, or ``None`` where every point has been asked."""
+    def ask(self, trial: str, wanted: int = 1) -> dict[str, Any] | None:
+        """A complete point for this trial, or ``None`` where every point has been asked.
+
+        Args:
+            wanted: points that are wanted now, this one included; a sampler may prepare them together.
+        """
         if self._points is not None:
             point = next((p for p in self._points if _key(p) not in self._seen), None)
             if point is None:
@@ -90,7 +95,7 @@ class Searcher:
                 if self.space.contains(start) and _key(start) not in self._seen:
                     self._add_running(trial, start)
                     return self._asked(start)
-            sampled = self._sampled(trial)
+            sampled = self._sampled(trial, wanted)
             if sampled is None:
                 return None
             point = sampled
@@ -150,8 +155,10 @@ class Searcher:
             self._size = math.inf if ranges else self.space.grid_size()
         return len(self._seen) >= self._size
 
-    def _sampled(self, trial: str) -> dict[str, Any] | None:
+    def _sampled(self, trial: str, wanted: int) -> dict[str, Any] | None:
         """A new point, or else one that is worth a second look; ``None`` where there are only quarantined ones."""
+        if isinstance(self._study.sampler, FrugalTPESampler):
+            self._study.sampler.wanted = wanted
         for draw in range(10 * RETRIES):
             asked = self._study.ask()
             point = suggest(asked, self.space)

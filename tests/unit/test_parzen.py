@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import deque
 from typing import Any
@@ -13,6 +14,7 @@ from optuna.trial import TrialState
 from stubs.makers import SPACE
 
 from optimizer.search_space import Categorical, Float, Int, Parameter, SearchSpace
+from optimizer.strategies import parzen
 from optimizer.strategies.parzen import FrugalTPESampler
 from optimizer.study.frozen import suggest
 
@@ -67,3 +69,77 @@ def test_the_values_of_a_finished_trial_are_converted_once(monkeypatch: pytest.M
 
     # Each of 60 once when it is finished, and four that run for each point asked.
     assert converted <= 60 + 4 * 60
+
+
+def a_study_of(trials: int) -> tuple[optuna.Study, FrugalTPESampler, list[int]]:
+    """A study with so many complete trials, and a list that grows with each model that its sampler makes."""
+    sampler = FrugalTPESampler(seed=3, n_startup_trials=5, multivariate=True)
+    study = optuna.create_study(sampler=sampler)
+    for number in range(trials):
+        ask_and_tell(study, float(number))
+    made: list[int] = []
+    weigh = sampler._compute_acquisition_func
+
+    def counted(samples: Any, *models: Any) -> Any:
+        made.append(len(samples))
+        return weigh(samples, *models)
+
+    sampler._compute_acquisition_func = counted  # type: ignore[method-assign]
+    return study, sampler, made
+
+
+def ask_and_tell(study: optuna.Study, score: float) -> None:
+    trial = study.ask()
+    suggest(trial, FLAT)
+    study.tell(trial, score)
+
+
+def test_points_that_are_wanted_at_once_come_of_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parzen, "STALE", 0.1)
+    study, sampler, made = a_study_of(100)
+
+    points = []
+    for left in range(8, 0, -1):
+        sampler.wanted = left
+        points.append(suggest(study.ask(), FLAT))
+
+    assert len(made) == 1
+    assert len({str(point) for point in points}) == 8
+
+
+def test_one_model_gives_no_more_points_than_a_share_of_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parzen, "STALE", 0.1)
+    study, sampler, made = a_study_of(100)
+
+    for left in range(64, 0, -1):
+        sampler.wanted = left
+        suggest(study.ask(), FLAT)
+
+    assert len(made) == math.ceil(64 / 11)
+
+
+def test_points_of_a_model_that_has_grown_old_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parzen, "STALE", 0.1)
+    study, sampler, made = a_study_of(100)
+    running = [study.ask() for _ in range(16)]
+    for trial in running[:15]:
+        suggest(trial, FLAT)
+    made.clear()
+    sampler.wanted = 8
+    suggest(running[15], FLAT)
+
+    for trial in running:
+        study.tell(trial, 1000.0)
+    sampler.wanted = 1
+    suggest(study.ask(), FLAT)
+
+    assert len(made) == 2
+
+
+def test_where_one_point_is_wanted_it_has_a_model_of_its_own() -> None:
+    study, _, made = a_study_of(100)
+
+    for _ in range(20):
+        ask_and_tell(study, 1000.0)
+
+    assert len(made) == 20
