@@ -1,13 +1,14 @@
 """Who is next: budgets of datasets and fair shares of families, as functions of values.
 
-The first round gives every family one trial on every dataset. Then dataset after dataset. ``time_per_dataset`` is
-counted in slot-seconds on all slots; ``trials`` counts decided ones. Among the families that may use a kind of slot,
-the one with the least resource-seconds is next; those that are clearly faster on another kind leave it to the others.
+The first round gives every family one trial on every dataset; of a budget in trials one is kept for each family whose
+kind of slot is not up yet. Then dataset after dataset. ``time_per_dataset`` is counted in slot-seconds on all slots;
+``trials`` counts decided ones. Among the families that may use a kind of slot, the one with the least resource-seconds
+is next; those that are clearly faster on another kind leave it to the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 #: How many times as fast another kind of slot is, to be the better place for a family.
@@ -58,24 +59,36 @@ class DatasetUse:
         return sum(sum(f.seconds.values()) for f in self.families.values())
 
     @property
+    def trials_left(self) -> int | None:
+        """Trials that may still start; ``None`` where they are not counted."""
+        return None if self.budget_trials is None else self.budget_trials - self.decided - self.under_way
+
+    @property
     def spent(self) -> bool:
         """Whether no new job may start."""
-        if self.budget_trials is not None:
-            return self.decided + self.under_way >= self.budget_trials
+        if self.trials_left is not None:
+            return self.trials_left <= 0
         return self.budget_s is not None and self.used_s >= self.budget_s
 
-    def has_room_for(self, family: FamilyUse) -> bool:
+    def has_room_for(self, family: FamilyUse, kept: int = 0) -> bool:
         """Whether a job of this family may start: one that would run over by more than half of itself may not.
 
         So trials that are long for their budget end half a trial early or late, rather than always late.
+
+        Args:
+            kept: trials of the budget that are for others.
         """
-        if self.spent:
+        if self.spent or (self.trials_left is not None and self.trials_left <= kept):
             return False
         return self.budget_s is None or self.used_s + family.typical_s / 2 <= self.budget_s
 
 
-def next_pair(datasets: Sequence[DatasetUse], kind: str) -> tuple[str, str] | None:
-    """The dataset and family that a free slot of this kind shall work on, or ``None`` where there is no work for it."""
+def next_pair(datasets: Sequence[DatasetUse], kind: str, open_kinds: Set[str] = frozenset()) -> tuple[str, str] | None:
+    """The dataset and family that a free slot of this kind shall work on, or ``None`` where there is no work for it.
+
+    Args:
+        open_kinds: those of slot that work or are about to.
+    """
     for dataset in datasets:
         for family in dataset.families.values():
             # The first round starts even on a budget of seconds, but never goes over a budget of trials.
@@ -83,8 +96,10 @@ def next_pair(datasets: Sequence[DatasetUse], kind: str) -> tuple[str, str] | No
             if kind in family.kinds and not family.closed and family.begun == 0 and not over:
                 return dataset.name, family.name
     for dataset in datasets:
+        # Here they have all begun: the others wait for a worker that takes longer to start, such as a card's.
+        kept = sum(f.begun == 0 and not f.closed and bool(f.kinds & open_kinds) for f in dataset.families.values())
         able = [f for f in dataset.families.values()
-                if kind in f.kinds and not f.closed and dataset.has_room_for(f)]
+                if kind in f.kinds and not f.closed and dataset.has_room_for(f, kept)]
         # A card or a core that is slow for one family may be the only place of another.
         able = [f for f in able if not f.is_faster_elsewhere(kind)] or able
         if able:

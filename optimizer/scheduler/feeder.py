@@ -69,7 +69,8 @@ class Feeder:
         return max(AHEAD_S, 2 * self.ask_s)
 
     def _start_new(self, slot: str, kind: str, wanted: int) -> None:
-        while (pair := budgets.next_pair(self._uses(), kind)) is not None and self._fits(slot, *pair):
+        open_kinds = self.dispatcher.open_kinds
+        while (pair := budgets.next_pair(self._uses(), kind, open_kinds)) is not None and self._fits(slot, *pair):
             begun = time.monotonic()
             trial = self.book.ask(*pair, wanted)
             if trial is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,8 @@ def workers(run: Started, number: int) -> dict[str, int]:
 
 @needs_two_cores
 def test_every_worker_has_its_own_card_and_cores_and_no_other(tmp_path: Path) -> None:
-    # Enough for every worker to be ready before the first ones have used them up.
-    study = write_study(tmp_path, 'trials = 60\nfolds = 2\n[resources]\ncores = 2')
+    # More than there is time for: the workers shall be there when they are looked at.
+    study = write_study(tmp_path, 'trials = 5000\nfolds = 2\n[resources]\ncores = 2')
     run = start(study, env=ENVIRONMENT)
     pids = workers(run, 3)
     first, second = sorted(os.sched_getaffinity(0))[:2]
@@ -53,7 +54,8 @@ def test_every_worker_has_its_own_card_and_cores_and_no_other(tmp_path: Path) ->
         "gpu1": {"cuda": "GPU-00000001-aaaa", "order": "PCI_BUS_ID", "omp": "1", "cores": str(first)},
         "cpu0": {"cuda": "", "order": "PCI_BUS_ID", "omp": "1", "cores": str(second)},
     }
-    assert run.wait() == 0
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait() == 3
     for record in events(run.folder, "worker_ready"):
         assert set(record["pools"].values()) == {1}, record
     assert any("share 1 feeder core" in r["text"] for r in events(run.folder, "notice"))

@@ -52,6 +52,22 @@ def test_the_first_round_goes_over_a_budget_of_time_but_never_over_one_of_trials
     assert next_pair([a_dataset(*families, budget_s=None, budget_trials=1, under_way=1)], "cpu") is None
 
 
+def test_a_trial_of_the_budget_is_kept_for_a_family_whose_slot_is_not_up_yet() -> None:
+    families = (a_family("a"), a_family("b"), a_family("c", kinds=GPU, begun=0))
+
+    def next_on_a_core(under_way: int, open_kinds: frozenset[str] = BOTH) -> tuple[str, str] | None:
+        return next_pair([a_dataset(*families, budget_s=None, budget_trials=9, under_way=under_way)], "cpu", open_kinds)
+
+    assert next_on_a_core(7) == ("cars", "a")
+    assert next_on_a_core(8) is None
+    # Not where its slot will never be, or it is closed, or had its trial.
+    assert next_on_a_core(8, CPU) == ("cars", "a")
+    families[2].begun = 1
+    assert next_on_a_core(8) == ("cars", "a")
+    families[2].begun, families[2].closed = 0, True
+    assert next_on_a_core(8) == ("cars", "a")
+
+
 def test_a_closed_family_has_no_first_trial() -> None:
     assert next_pair([a_dataset(a_family("a", begun=0, closed=True))], "cpu") is None
 
