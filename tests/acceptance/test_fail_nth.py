@@ -17,7 +17,7 @@ import pytest
 from tests.acceptance.failing import MODES
 
 #: Steps between two N; without it as many as take a few seconds.
-STRIDE = int(os.environ.get("FAIL_NTH_STRIDE", "97"))
+STRIDE = int(os.environ.get("FAIL_NTH_STRIDE", "193"))
 
 
 def every(tmp_path: Path, mode: str, start: int) -> list[dict[str, Any]]:
