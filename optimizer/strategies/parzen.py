@@ -22,9 +22,10 @@ _Row = tuple[float, ...] | None
 class FrugalTPESampler(TPESampler):
     """Optuna's sampler that converts a finished trial once, and makes one model for points that are wanted at once.
 
-    For one study: trials are told apart by their numbers. Where one point is wanted, it is the very one of Optuna's
-    own. Where several are, their candidates are drawn from one model and weighed in one go, each point the best of its
-    own candidates as ever; they lack only what each would have been told of the others.
+    For one study: trials are told apart by their numbers. A point with a model of its own is the very one that Optuna's
+    would give. Of several that are wanted at once the candidates are drawn from one model and weighed in one go, each
+    point the best of its own candidates as ever; they lack what each would have been told of the others, and those that
+    are left over wait for a few trials to end at most.
     """
 
     def __init__(self, **settings: Any) -> None:
