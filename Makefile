@@ -9,6 +9,8 @@ FAST := tests/unit tests/contracts tests/corpus tests/test_architecture.py
 
 # Hundreds of interpreters are started: each shall find our modules compiled.
 unexport PYTHONDONTWRITEBYTECODE
+# Fits with more threads than cores: waiting threads shall leave the cores to those that compute.
+test test-fast: export OMP_WAIT_POLICY := PASSIVE
 
 help:  ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

@@ -37,7 +37,7 @@ from pathlib import Path
 
 import numpy as np
 
-from optimizer.models.base import SpaceDescription
+from optimizer.models.base import TASKS, SpaceDescription
 from optimizer.search_space import SearchSpace
 
 
@@ -53,7 +53,7 @@ class Model:
 
 class Reading:
     name, library, runtime, devices, gpu_api = "reading", "numpy", "none", ("cpu",), ""
-    default_device, suffix = "cpu", ".txt"
+    module, default_device, suffix, tasks, weighs, listens = "numpy", "cpu", ".txt", TASKS, True, False
 
     def describe(self, summary):
         return SpaceDescription(space=SearchSpace(()), starts=({},))

@@ -35,7 +35,7 @@ FAMILY = '''"""Sleeps, and predicts a constant: for benchmarks."""
 import os
 import time
 
-from optimizer.models.base import SpaceDescription
+from optimizer.models.base import TASKS, SpaceDescription
 from optimizer.search_space import Float, Parameter, SearchSpace
 
 
@@ -57,7 +57,7 @@ class Model:
 
 class Sleeper:
     name, library, runtime, devices, gpu_api = "sleeper", "numpy", "none", ("cpu",), ""
-    default_device, suffix = "cpu", ".txt"
+    module, default_device, suffix, tasks, weighs, listens = "numpy", "cpu", ".txt", TASKS, True, False
 
     def describe(self, summary):
         names = [f"x{i}" for i in range(10)]

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.place import frozen_package, markdown, with_environment, working_folder
-from benchmarks.shared import DATASETS
+from benchmarks.shared import DATASETS, sampled
 from optimizer.curves import CHECKPOINTS, FitWatch, kind_of_loss
 from optimizer.metrics import get_metric
 from optimizer.models.boosting import patience
@@ -53,7 +53,7 @@ def record(folder: Path, minutes: float, names: Sequence[str]) -> None:
     """Search each dataset for so long without pruning; the journals stay in the folder."""
     frozen = frozen_package(folder, {"strategies/pruners/watching.py": WATCHING})
     for name in names:
-        dataset = DATASETS[name]
+        dataset = sampled(name, folder)
         study = folder / f"{name}.toml"
         study.write_text(
             f'time_per_dataset = "{60 * minutes:.0f}s"\npruner = "watching"\nseed = 1\nfolds = 5\n'

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from benchmarks.place import ROOT
 
@@ -31,3 +34,16 @@ DATASETS = {
     "s5e7": Dataset(FOLDER / "s5e7/corrected/train_corrected_01.csv", "Personality", "accuracy"),
     "telco_churn": Dataset(FOLDER / "telco_churn/data.csv", "Churn", "roc_auc"),
 }
+#: Rows of a sample, where a fit on all of them is slow.
+SAMPLES = {"obesity_s4e2": 5000, "letter": 5000}
+
+
+def sampled(name: str, folder: Path) -> Dataset:
+    """The dataset of this name, or its sample, written into the folder."""
+    whole = DATASETS[name]
+    if name not in SAMPLES:
+        return whole
+    train = folder / f"{name}.csv"
+    pd.read_csv(whole.train, dtype=str, keep_default_na=False).sample(SAMPLES[name], random_state=0).to_csv(
+        train, index=False)
+    return dataclasses.replace(whole, train=train)

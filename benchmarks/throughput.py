@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pandas as pd
 
 from benchmarks.contestants import (
     RECORDED,
@@ -32,11 +31,9 @@ from benchmarks.contestants import (
     stock_by_hand,
 )
 from benchmarks.place import fresh, frozen_package, markdown, spread, working_folder, write_json
-from benchmarks.shared import DATASETS
+from benchmarks.shared import sampled
 from optimizer.metrics import get_metric
 
-#: Rows of a sample, where a fit on all of them is slow.
-SAMPLES = {"obesity_s4e2": 5000, "letter": 5000}
 #: What each part compares on.
 OF_LIST = ("s5e7", "california_housing")
 OF_SEARCH = ("california_housing", "obesity_s4e2", "letter")
@@ -46,13 +43,7 @@ POINTS = 40
 
 def prepared(dataset: str, folder: Path, environment: dict[str, str]) -> Task:
     """A dataset of ours, or its sample, encoded."""
-    whole = DATASETS[dataset]
-    train = whole.train
-    if dataset in SAMPLES:
-        train = folder / f"{dataset}.csv"
-        pd.read_csv(whole.train, dtype=str, keep_default_na=False).sample(SAMPLES[dataset], random_state=0).to_csv(
-            train, index=False)
-    return encoded(dataset, dataclasses.replace(whole, train=train), folder, environment)
+    return encoded(dataset, sampled(dataset, folder), folder, environment)
 
 
 def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]:

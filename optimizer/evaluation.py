@@ -47,10 +47,8 @@ def evaluate(
         NotFiniteFault: a prediction or score is no number, or the metric is undefined on a fold.
         StorageFault: the table cannot be read, or the predictions not be written.
     """
-    from optimizer.datasets.table import Table
-
     meter = _Meter()
-    table = Table.open(store.table_folder(job.workload.table))
+    table = open_table(store, job.workload.table, cache)
     trial = _Trial(job.workload, table, family, threads, opencl, cache)
     for step in range(table.meta.steps):
         seconds = trial.take(step)
@@ -66,6 +64,14 @@ def evaluate(
             return _finished(job, trial, meter, outcome="pruned")
     trial.predict_test_rows_held_back()
     return _stored(job, trial, meter, store)
+
+
+def open_table(store: Store, fingerprint: str, cache: FoldCache) -> Table:
+    """An encoded table, mapped once and kept; raises `StorageFault` where it is missing or torn."""
+    from optimizer.datasets.table import Table
+
+    table: Table = cache.get(("table", fingerprint), lambda: Table.open(store.table_folder(fingerprint)))
+    return table
 
 
 def _is_hopeless(mean: float, step: int, limits: tuple[float | None, ...], metric: Metric) -> bool:

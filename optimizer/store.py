@@ -127,12 +127,6 @@ class Store:
             raise StorageFault(f"{fingerprint!r} is no fingerprint of a table")
         return self._root / "data" / fingerprint
 
-    def steps(self, fingerprint: str) -> int:
-        """Folds over all repeats that a job on this table has."""
-        from optimizer.datasets.table import read_meta
-
-        return read_meta(self.table_folder(fingerprint)).steps
-
     def write_predictions(self, trial: str, attempt: int, oof: Floats, test: Floats | None) -> tuple[str, int]:
         """Store the predictions of a trial; returns the file's SHA-256 and its size in bytes.
 

@@ -159,10 +159,10 @@ class Worker:
 
         versions = {"python": sys.version.split()[0], **{name: version(name) for name in ("numpy", "scikit-learn")}}
         for name in self._settings.families:
-            library = load_family(name).library
+            family = load_family(name)
             try:
-                importlib.import_module(library)
-                versions[library] = version(library)
+                importlib.import_module(family.module)
+                versions[family.library] = version(family.library)
             except Exception:
                 # That family's jobs will fail with this, one by one, until it is stopped; the others can run.
                 traceback.print_exc()
@@ -174,7 +174,7 @@ class Worker:
             return None if self._stopping else self._waiting.popleft()
 
     def _evaluated(self, job: Job) -> Event:
-        from optimizer.evaluation import evaluate
+        from optimizer.evaluation import evaluate, open_table
         from optimizer.messages import JobStarted
         from optimizer.models import load_family
         from optimizer.store import Store
@@ -187,7 +187,7 @@ class Worker:
             self._cache.clear()
             self._table = job.workload.table
         try:
-            steps = store.steps(job.workload.table)
+            steps = open_table(store, job.workload.table, self._cache).meta.steps
             self._end.send(JobStarted(lease=job.lease, steps=steps, gap_s=gap))
             return evaluate(
                 job, store=store, family=load_family(job.workload.family), threads=self._threads_now,

@@ -186,7 +186,7 @@ def test_a_process_loads_only_what_it_needs(island: str) -> None:
 
 
 def test_a_family_is_imported_without_its_library() -> None:
-    libraries = {load_family(name).library for name in family_names()}
+    libraries = {load_family(name).module for name in family_names()}
 
     loaded = loaded_by([f"optimizer.models.{name}" for name in family_names()])
 
@@ -194,7 +194,7 @@ def test_a_family_is_imported_without_its_library() -> None:
 
 
 def test_a_worker_with_every_library_still_knows_no_optuna_and_no_screen() -> None:
-    libraries = sorted({load_family(name).library for name in family_names()})
+    libraries = sorted({load_family(name).module for name in family_names()})
 
     loaded = loaded_by(["optimizer.worker", "optimizer.evaluation", *libraries])
 

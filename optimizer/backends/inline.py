@@ -74,18 +74,19 @@ class InlineBackend:
         self._slots.clear()
 
     def _run(self, slot: str, command: RunJob) -> None:
-        from optimizer.evaluation import evaluate
+        from optimizer.evaluation import evaluate, open_table
         from optimizer.models import load_family
         from optimizer.models.base import FoldCache
         from optimizer.store import Store
 
         job, begun = command.job, time.monotonic()
-        store = Store(self._folder)
+        store, cache = Store(self._folder), FoldCache()
         try:
-            self._received.append((slot, JobStarted(lease=job.lease, steps=store.steps(job.workload.table))))
+            steps = open_table(store, job.workload.table, cache).meta.steps
+            self._received.append((slot, JobStarted(lease=job.lease, steps=steps)))
             finished = evaluate(
                 job, store=store, family=load_family(job.workload.family),
-                threads=lambda: self._slots[slot].threads, opencl=None, cache=FoldCache(),
+                threads=lambda: self._slots[slot].threads, opencl=None, cache=cache,
                 emit=lambda event: self._received.append((slot, event)),
             )
             self._received.append((slot, finished))

@@ -25,6 +25,7 @@ from optimizer.datasets.problem import Prepared, Problem
 from optimizer.datasets.progress import Progress
 from optimizer.datasets.read import TextTable, read_table
 from optimizer.datasets.roles import Roles, read_roles
+from optimizer.datasets.spectra import is_spectrum
 from optimizer.datasets.submission import Shape, rows_of, shape_of
 from optimizer.datasets.table import TableMeta
 from optimizer.datasets.target import Target, read_target
@@ -188,12 +189,17 @@ def _encode(resolved: _Resolved, fingerprint: str, folder: Path, progress: Progr
     if weights is not None:
         np.save(folder / "weights.npy", weights)
     (folder / "encoder.json").write_bytes(msgspec.json.encode(encoder))
+    spectral = is_spectrum(x, [f.cardinality for f in features])
+    if spectral:
+        notices.append("its numeric columns are many, in an order and smooth, like a spectrum: families that need like "
+                       "scales search scatter correction, smoothing and derivatives too")
     test_notices = [] if test is None else _encode_test(resolved, encoder, test, folder, progress)
     return TableMeta(
         fingerprint=fingerprint, task=target.task.name, target=resolved.target_column, classes=target.classes,
         class_counts=target.class_counts, features=features, rows=train.rows,
         test_rows=0 if test is None else test.rows, fold_kind=resolved.fold_kind, folds=problem.folds,
         repeats=problem.repeats, seed=problem.seed, missing=missing / x.size, weighted=weights is not None,
+        spectral=spectral,
         submission=None if resolved.shape is None else resolved.shape.shape,
         notices=(*notices, *fold_notices, *column_notices, *test_notices),
     )

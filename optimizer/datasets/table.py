@@ -77,6 +77,8 @@ class TableMeta(msgspec.Struct, frozen=True, kw_only=True):
     missing: float
     weighted: bool
     submission: SubmissionShape | None
+    #: Whether the numeric columns are a spectrum, see `optimizer.datasets.spectra`.
+    spectral: bool = False
     #: Plain sentences worth telling the person: columns left out, what was inferred and why.
     notices: tuple[str, ...] = ()
 
@@ -98,6 +100,7 @@ class TableMeta(msgspec.Struct, frozen=True, kw_only=True):
             task=self.task, metric=metric, rows=self.rows, numeric=len(self.features) - len(categorical),
             categorical=len(categorical), max_cardinality=max(categorical, default=0), missing=self.missing,
             classes=len(self.classes), balance=min(counts) / max(counts) if counts else 1.0, weighted=self.weighted,
+            spectral=self.spectral,
         )
 
 

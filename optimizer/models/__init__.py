@@ -10,7 +10,9 @@ from optimizer.errors import UserError, did_you_mean
 from optimizer.models.base import Family
 
 #: Files of this folder that are not families.
-_NOT_FAMILIES = frozenset({"base", "boosting", "describe", "opencl"})
+_NOT_FAMILIES = frozenset({
+    "base", "boosting", "describe", "estimators", "forests", "grownet", "opencl", "preprocessing", "weights",
+})
 
 
 def family_names() -> tuple[str, ...]:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.intp] | slice
 
 
+#: What there is to predict.
+TASKS = frozenset({"binary", "multiclass", "regression"})
+
+
 class TableSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What a family may know of a table when it makes its search space."""
 
@@ -43,6 +47,8 @@ class TableSummary(msgspec.Struct, frozen=True, kw_only=True):
     balance: float
     #: Whether the person gave row weights.
     weighted: bool
+    #: Whether the numeric columns are a spectrum: many, in an order, and smooth along it.
+    spectral: bool = False
 
 
 class SpaceDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +110,7 @@ class FitContext:
     cache: FoldCache
     #: ``(platform, device)`` of the slot's card in OpenCL's counting, where a probe has found it.
     opencl: tuple[int, int] | None = None
-    #: Called after each boosting iteration with (iteration, validation loss); returning True stops the fit.
+    #: Called after each iteration or epoch with (iteration, validation loss); returning True stops the fit.
     on_iteration: Callable[[int, float], bool] | None = None
 
 
@@ -115,7 +121,7 @@ class FoldCache:
     What does not fit at all is made and not kept.
     """
 
-    max_entries: int = 6
+    max_entries: int = 64
     max_bytes: float = math.inf
     #: Bytes that the entries hold, by `_size_of`.
     held_bytes: int = 0
@@ -162,6 +168,10 @@ def _size_of(entry: Any) -> int:
     return 0
 
 
+class StepsAside(Exception):  # noqa: N818 - not an error: a family that is not for a table says so, and the others go on
+    """Why a family takes no part on a table, in one line for the person."""
+
+
 class FittedModel(Protocol):
     """One fold's model."""
 
@@ -189,12 +199,14 @@ class Family(Protocol):
     Duties: the same seed, data and device give the same scores, on the CPU with any number of threads; no more threads
     than the context says; nothing on standard output or error beyond warnings; no file outside the working directory;
     constant columns, missing values, a single column, more columns than rows, and categories that the training rows
-    do not have are survived.
+    do not have are survived; a name in ``params`` that it does not know is an error.
     """
 
     name: str
     #: Distribution whose version is recorded with each trial.
     library: str
+    #: What is imported of it before a worker says that it is ready.
+    module: str
     #: Thread runtime; families with different runtimes never share a process.
     runtime: str
     #: What it can run on: ``cpu``, ``gpu`` or both.
@@ -205,9 +217,19 @@ class Family(Protocol):
     default_device: str
     #: With the dot, for model files.
     suffix: str
+    #: Of `TASKS`, those that it is for.
+    tasks: frozenset[str]
+    #: Whether its fits take weights of rows.
+    weighs: bool
+    #: Whether its fits call `FitContext.on_iteration`.
+    listens: bool
 
     def describe(self, summary: TableSummary) -> SpaceDescription:
-        """The search space for such a table, and where a search starts."""
+        """The search space for such a table, and where a search starts.
+
+        Raises:
+            StepsAside: the family is not for such a table.
+        """
         ...
 
     def fit(self, data: FoldData, params: Mapping[str, Any], context: FitContext) -> FittedModel:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optimizer.models import boosting
-from optimizer.models.base import FitContext, FoldData, SpaceDescription, TableSummary
+from optimizer.models.base import TASKS, FitContext, FoldData, SpaceDescription, TableSummary
+from optimizer.models.weights import fold_weights, weights_key
 from optimizer.search_space import Categorical, Choice, Float, Int, Parameter, SearchSpace, When
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ class CatBoost:
     """The family."""
 
     name = "catboost"
-    library = "catboost"
+    library = module = "catboost"
     runtime = "catboost"
     devices = ("cpu", "gpu")
     gpu_api = "cuda"
     default_device = "cpu"
     suffix = ".cbm"
+    tasks = TASKS
+    weighs = listens = True
 
     def describe(self, summary: TableSummary) -> SpaceDescription:
         """See `Family.describe`."""
@@ -166,13 +169,13 @@ def _pools(data: FoldData, params: Mapping[str, Any], context: FitContext) -> tu
     They are kept raw: a pool that was put into bins once would overrule ``border_count`` without a word.
     """
     def make() -> tuple[Any, Any]:
-        w_train, w_valid = boosting.fold_weights(data, context.metric, params)
+        w_train, w_valid = fold_weights(data, context.metric, params)
         return (
             _pool(data.x_train, data.cardinalities, data.y_train, w_train, threads=context.threads),
             _pool(data.x_valid, data.cardinalities, data.y_valid, w_valid, threads=context.threads),
         )
 
-    key = ("catboost", data.key, boosting.weights_key(context.metric, params))
+    key = ("catboost", data.key, weights_key(context.metric, params))
     pools: tuple[Any, Any] = context.cache.get(key, make)
     return pools
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from optimizer.models import load_family
-from optimizer.models.base import TableSummary
+from optimizer.models.base import StepsAside, TableSummary
 from optimizer.search_space import SearchSpace
 
 
@@ -44,12 +44,18 @@ def describe(requests: Sequence[DescribeRequest]) -> list[DescribeAnswer]:
 
 def _described(request: DescribeRequest) -> DescribeAnswer:
     try:
-        description = load_family(request.family).describe(request.summary)
+        family = load_family(request.family)
+        if request.summary.task not in family.tasks:
+            raise StepsAside(f"{request.family} is for {' and '.join(sorted(family.tasks))}, not for "
+                             f"{request.summary.task}")
+        description = family.describe(request.summary)
         for start in description.starts:
             if not description.space.contains(start):
                 raise ValueError(f"the start {start} is not a point of its own search space")
         # A space that a person's family has made must survive the way to the scheduler.
         space = msgspec.json.decode(msgspec.json.encode(description.space), type=SearchSpace)
+    except StepsAside as aside:
+        return DescribeAnswer(dataset=request.dataset, family=request.family, error=str(aside))
     except Exception as error:  # whatever a person's own family raises
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return DescribeAnswer(dataset=request.dataset, family=request.family, error=reason)

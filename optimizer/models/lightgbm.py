@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from optimizer.errors import Fault
 from optimizer.models import boosting
-from optimizer.models.base import FitContext, FoldData, SpaceDescription, TableSummary
+from optimizer.models.base import TASKS, FitContext, FoldData, SpaceDescription, TableSummary
+from optimizer.models.weights import fold_weights, weights_key
 from optimizer.search_space import Categorical, Choice, Float, Int, Parameter, SearchSpace
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ class LightGBM:
     """The family."""
 
     name = "lightgbm"
-    library = "lightgbm"
+    library = module = "lightgbm"
     runtime = "openmp"
     devices = ("cpu", "gpu")
     gpu_api = "opencl"
     default_device = "any"
     suffix = ".txt"
+    tasks = TASKS
+    weighs = listens = True
 
     def describe(self, summary: TableSummary) -> SpaceDescription:
         """See `Family.describe`."""
@@ -186,7 +189,7 @@ def _binned(
     categorical = [i for i, n in enumerate(data.cardinalities) if n]
 
     def make() -> tuple[Any, Any]:
-        w_train, w_valid = boosting.fold_weights(data, context.metric, params)
+        w_train, w_valid = fold_weights(data, context.metric, params)
         train = lgb.Dataset(
             data.x_train, data.y_train, weight=w_train, params=dict(binning), categorical_feature=categorical,
         )
@@ -196,7 +199,7 @@ def _binned(
         )
         return train.construct(), valid.construct()
 
-    key = ("lightgbm", data.key, *binning.values(), boosting.weights_key(context.metric, params))
+    key = ("lightgbm", data.key, *binning.values(), weights_key(context.metric, params))
     binned: tuple[Any, Any] = context.cache.get(key, make)
     return binned
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from optimizer.errors import Fault
 from optimizer.models import boosting
-from optimizer.models.base import FitContext, FoldData, SpaceDescription, TableSummary
+from optimizer.models.base import TASKS, FitContext, FoldData, SpaceDescription, TableSummary
+from optimizer.models.weights import fold_weights, weights_key
 from optimizer.search_space import Categorical, Choice, Float, Int, Parameter, SearchSpace
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ class XGBoost:
     """The family."""
 
     name = "xgboost"
-    library = "xgboost"
+    library = module = "xgboost"
     runtime = "openmp"
     devices = ("cpu", "gpu")
     gpu_api = "cuda"
     default_device = "any"
     suffix = ".ubj"
+    tasks = TASKS
+    weighs = listens = True
 
     def describe(self, summary: TableSummary) -> SpaceDescription:
         """See `Family.describe`."""
@@ -171,7 +174,7 @@ def _binned(data: FoldData, params: Mapping[str, Any], context: FitContext) -> t
     }
 
     def make() -> tuple[Any, Any]:
-        w_train, w_valid = boosting.fold_weights(data, context.metric, params)
+        w_train, w_valid = fold_weights(data, context.metric, params)
         unit = boosting.target_scale(data, params)
         if unit != 1.0:
             w_train = (np.ones(len(data.y_train)) if w_train is None else w_train) / unit**2
@@ -179,7 +182,7 @@ def _binned(data: FoldData, params: Mapping[str, Any], context: FitContext) -> t
         return train, xgb.QuantileDMatrix(data.x_valid, data.y_valid, weight=w_valid, ref=train, **shared)
 
     key = ("xgboost", data.key, max_bin, context.device, boosting.is_absolute(params),
-           boosting.weights_key(context.metric, params))
+           weights_key(context.metric, params))
     binned: tuple[Any, Any] = context.cache.get(key, make)
     return binned
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from optimizer.models.opencl import OpenCLDevice
-from tests.acceptance.studies import QUICK, Started, events, optimizer, processes_of, start, write_study
+from tests.acceptance.studies import FAMILIES, QUICK, Started, events, optimizer, processes_of, start, write_study
 
 STUBS = Path(__file__).resolve().parents[1] / "stubs"
 TWO_CARDS = {
@@ -66,7 +66,7 @@ def test_a_family_that_in_truth_trained_on_the_cpu_moves_there_and_its_trial_is_
     # More than there is time for: of a few trials none may be left when a card's worker is ready.
     run = start(write_study(tmp_path, 'trials = 5000\nfolds = 2'), env=ENVIRONMENT)
     run.until(lambda rs: any(r["event"] == "family_moved" for r in rs) and
-              {r["trial"].split("/")[1] for r in rs if r["event"] == "trial_told"} == {"catboost", "lightgbm", "xgboost"})
+              {r["trial"].split("/")[1] for r in rs if r["event"] == "trial_told"} == set(FAMILIES))
     run.process.send_signal(signal.SIGTERM)
     assert run.wait() == 3
     folder = run.folder

@@ -14,8 +14,8 @@ from optimizer.datasets.problem import Prepared, Problem
 from optimizer.errors import StorageFault
 from optimizer.evaluation import evaluate
 from optimizer.messages import CrossValidation, Job, JobFinished
-from optimizer.models import family_names, load_family
-from optimizer.models.base import FoldCache
+from optimizer.models import load_family
+from optimizer.models.base import Family, FoldCache
 from optimizer.prediction import predict
 from optimizer.store import Store
 
@@ -58,24 +58,23 @@ def prepared(folder: Path, task: str) -> tuple[Store, Prepared, Path]:
     return Store(folder), prepare(problem, folder / "data", lambda line: None), test
 
 
-def evaluated(store: Store, dataset: Prepared, family_name: str, **workload: Any) -> JobFinished:
-    family = load_family(family_name)
+def evaluated(store: Store, dataset: Prepared, family: Family, **workload: Any) -> JobFinished:
     description = family.describe(dataset.summary)
-    params = {**description.space.complete(description.starts[0]), "iterations": 60}
+    space = description.space
+    params = space.complete(description.starts[0]) | {
+        name: 60 for name in ("iterations", "epochs", "n_estimators") if name in space.fixed}
     job = Job(trial=TRIAL, attempt=1, lease=1, workload=CrossValidation(
-        table=dataset.fingerprint, family=family_name, metric=dataset.metric, params=params, seed=5, **workload,
+        table=dataset.fingerprint, family=family.name, metric=dataset.metric, params=params, seed=5, **workload,
     ))
     return evaluate(job, store=store, family=family, threads=lambda: 1, opencl=None, cache=FoldCache(),
                     emit=lambda event: None)
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-@pytest.mark.parametrize("family_name", family_names())
 def test_the_test_file_is_predicted_as_it_was_scored_bit_for_bit(
-    tmp_path: Path, family_name: str, task: str,
+    tmp_path: Path, family: Family, task: str,
 ) -> None:
     store, dataset, test = prepared(tmp_path, task)
-    finished = evaluated(store, dataset, family_name)
+    finished = evaluated(store, dataset, family)
     assert finished.test_predicted
     assert finished.models_kept
     stored = store.read_predictions(TRIAL, 1, finished.predictions_sha256)
@@ -87,18 +86,17 @@ def test_the_test_file_is_predicted_as_it_was_scored_bit_for_bit(
     assert len(again.ids) == dataset.test_rows
 
 
-@pytest.mark.parametrize("family_name", family_names())
-def test_the_same_job_gives_the_same_file(tmp_path: Path, family_name: str) -> None:
-    store, dataset, _ = prepared(tmp_path, "binary")
-    first = evaluated(store, dataset, family_name)
-    second = evaluated(store, dataset, family_name)
+def test_the_same_job_gives_the_same_file(tmp_path: Path, family: Family) -> None:
+    store, dataset, _ = prepared(tmp_path, "binary" if "binary" in family.tasks else "regression")
+    first = evaluated(store, dataset, family)
+    second = evaluated(store, dataset, family)
     assert first.predictions_sha256 == second.predictions_sha256
     assert first.fold_scores == second.fold_scores
-    assert first.score > 0.9
+    assert first.score > 0.9 or dataset.direction == "minimize"
 
 
 def test_models_that_were_not_kept_are_a_fault_that_names_the_trial(tmp_path: Path) -> None:
     store, dataset, test = prepared(tmp_path, "binary")
-    evaluated(store, dataset, "lightgbm", keep_models_from=1.1)
+    evaluated(store, dataset, load_family("lightgbm"), keep_models_from=1.1)
     with pytest.raises(StorageFault, match=TRIAL):
         predict(store, TRIAL, test)

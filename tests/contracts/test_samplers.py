@@ -62,8 +62,11 @@ def test_every_point_lies_in_the_space_and_keeps_its_conditions(sampler: str, sp
 
 @pytest.mark.parametrize("sampler", sampler_names())
 def test_every_point_of_a_family_can_be_sent_and_comes_back_the_same(sampler: str) -> None:
-    for family in family_names():
-        space = load_family(family).describe(a_summary(categorical=1, max_cardinality=5)).space
+    for name in family_names():
+        family, summary = load_family(name), a_summary(categorical=1, max_cardinality=5)
+        if summary.task not in family.tasks:
+            continue
+        space = family.describe(summary).space
         for point in points(sampler, space, 12):
             assert msgspec.json.decode(msgspec.json.encode(point)) == point
             assert space.contains(space.restricted(point))

@@ -30,9 +30,13 @@ def test_the_child_answers_what_the_family_says(tmp_path: Path) -> None:
     answers = msgspec.json.decode(child.stdout)
     assert [a["family"] for a in answers] == list(family_names())
     for answer in answers:
+        family = load_family(answer["family"])
+        if "binary" not in family.tasks:
+            assert answer["error"] == f"{family.name} is for {' and '.join(sorted(family.tasks))}, not for binary"
+            continue
         assert "error" not in answer
         described = msgspec.convert({"space": answer["space"], "starts": answer["starts"]}, SpaceDescription)
-        assert described == load_family(answer["family"]).describe(SUMMARY)
+        assert described == family.describe(SUMMARY)
 
 
 def test_an_unknown_family_answers_with_its_error_and_hurts_no_other() -> None:
@@ -42,3 +46,9 @@ def test_an_unknown_family_answers_with_its_error_and_hurts_no_other() -> None:
     assert wrong.space is None
     assert right.error is msgspec.UNSET
     assert right.space is not None
+
+
+def test_a_family_that_steps_aside_says_why_in_its_own_words() -> None:
+    large = msgspec.structs.replace(SUMMARY, rows=300_000)
+    (answer,) = describe([DescribeRequest(dataset="d", family="svm", summary=large)])
+    assert answer.error == "svm takes too long on 300,000 rows; it is for up to 30,000"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from optimizer.models.base import FitContext, FoldData, SpaceDescription, TableSummary
+from optimizer.models.base import TASKS, FitContext, FoldData, SpaceDescription, TableSummary
 from optimizer.search_space import Float, Parameter, SearchSpace
 
 
@@ -35,12 +35,15 @@ class Constant:
 class Planted:
     """A family that would do no harm; the planted ones do something before or instead."""
 
-    library = "numpy"
+    library = module = "numpy"
     runtime = "none"
     devices = ("cpu",)
     gpu_api = ""
     default_device = "cpu"
     suffix = ".txt"
+    tasks = TASKS
+    weighs = True
+    listens = False
 
     def __init__(self, name: str) -> None:
         self.name = name
