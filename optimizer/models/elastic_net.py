@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optimizer.models.base import FitContext, FoldData, TableSummary
-from optimizer.models.estimators import EstimatorFamily, own
+from optimizer.models.estimators import OTHERWISE, EstimatorFamily, own
 from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Choice, Float, Parameter
 
@@ -27,7 +27,7 @@ class ElasticNet(EstimatorFamily):
     def starts(self, summary: TableSummary) -> tuple[dict[str, Choice], ...]:
         """Half of each, and nearly ridge."""
         return ({"alpha": 1e-3, "l1_ratio": 0.5}, {"alpha": 0.03, "l1_ratio": 0.1},
-                {"alpha": 1e-3, "l1_ratio": 0.5, "scaling": "quantile", "encoding": "target"})
+                {"alpha": 1e-3, "l1_ratio": 0.5, **OTHERWISE})
 
     def fixed(self, summary: TableSummary) -> dict[str, Choice]:
         """Rounds of coordinate descent; what has not come to rest by then is used as it is."""

@@ -37,6 +37,12 @@ TRUSTED = (
 )
 
 
+#: Preprocessing of a start that shall be unlike the others.
+OTHERWISE: dict[str, Choice] = {
+    "scaling": "quantile", "encoding": "target", "scatter": "snv", "derivative": "first", "half_window": 5,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """Rows as an estimator takes them."""
@@ -190,9 +196,9 @@ def own(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _inside(domain: Float | Int | Categorical, value: Choice) -> Choice:
-    """A start's value, or the nearest that a small table leaves; the middle or the first choice where it names none."""
+    """A start's value, or the nearest that the table leaves; the middle or the first choice where it names none."""
     if isinstance(domain, Categorical):
-        return domain.choices[0] if value is None else value
+        return value if value in domain.choices else domain.choices[0]
     if value is None:
         value = math.sqrt(domain.low * domain.high) if domain.log else (domain.low + domain.high) / 2
     assert isinstance(value, int | float)  # noqa: S101 - for the type checker

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optimizer.models.base import FitContext, FoldData, TableSummary
-from optimizer.models.estimators import EstimatorFamily, own
+from optimizer.models.estimators import OTHERWISE, EstimatorFamily, own
 from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Categorical, Choice, Int, Parameter
 
@@ -32,8 +32,7 @@ class KNN(EstimatorFamily):
 
     def starts(self, summary: TableSummary) -> tuple[dict[str, Choice], ...]:
         """The library's five neighbours, and many."""
-        return {"n_neighbors": 5}, {"n_neighbors": 25, "p": 1}, {"n_neighbors": 15, "scaling": "quantile",
-                                                                 "encoding": "target"}
+        return {"n_neighbors": 5}, {"n_neighbors": 25, "p": 1}, {"n_neighbors": 15, **OTHERWISE}
 
     def estimator(self, params: Mapping[str, Any], rows: Prepared, data: FoldData, context: FitContext) -> Any:
         """See `EstimatorFamily.estimator`."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optimizer.models.base import FitContext, FoldData, TableSummary
-from optimizer.models.estimators import EstimatorFamily, own
+from optimizer.models.estimators import OTHERWISE, EstimatorFamily, own
 from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Choice, Float, Parameter
 
@@ -26,7 +26,7 @@ class Lasso(EstimatorFamily):
 
     def starts(self, summary: TableSummary) -> tuple[dict[str, Choice], ...]:
         """From many columns to few."""
-        return {"alpha": 1e-3}, {"alpha": 0.03}, {"alpha": 1e-3, "scaling": "quantile", "encoding": "target"}
+        return {"alpha": 1e-3}, {"alpha": 0.03}, {"alpha": 1e-3, **OTHERWISE}
 
     def fixed(self, summary: TableSummary) -> dict[str, Choice]:
         """Rounds of coordinate descent; what has not come to rest by then is used as it is."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optimizer.models.base import FitContext, FoldData, TableSummary
-from optimizer.models.estimators import EstimatorFamily, own
+from optimizer.models.estimators import OTHERWISE, EstimatorFamily, own
 from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Categorical, Choice, Float, Parameter, When
 
@@ -31,7 +31,7 @@ class Logistic(EstimatorFamily):
     def starts(self, summary: TableSummary) -> tuple[dict[str, Choice], ...]:
         """The library's own, a strong penalty, and one that leaves columns out."""
         return ({"penalty": "l2", "C": 1.0}, {"penalty": "l2", "C": 0.02, "class_weight": "balanced"},
-                {"penalty": "l1", "C": 0.5, "scaling": "quantile", "encoding": "target"})
+                {"penalty": "l1", "C": 0.5, **OTHERWISE})
 
     def fixed(self, summary: TableSummary) -> dict[str, Choice]:
         """Passes of the solver; what has not come to rest by then is used as it is."""

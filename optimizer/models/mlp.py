@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from optimizer.models.base import FitContext, FoldData, TableSummary
-from optimizer.models.estimators import EstimatorFamily, Rows, own
+from optimizer.models.estimators import OTHERWISE, EstimatorFamily, Rows, own
 from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Categorical, Choice, Float, Int, Parameter
 
@@ -40,7 +40,7 @@ class MLP(EstimatorFamily):
         """One middling layer, and two larger ones held small."""
         return ({"layers": 1, "units": 64, "learning_rate_init": 5e-3, "alpha": 1e-3},
                 {"layers": 2, "units": 96, "learning_rate_init": 2e-3, "alpha": 0.1, "class_weight": "balanced",
-                 "scaling": "quantile", "encoding": "target"})
+                 **OTHERWISE})
 
     def fixed(self, summary: TableSummary) -> dict[str, Choice]:
         """Passes over the rows; early stopping nearly always ends it before."""

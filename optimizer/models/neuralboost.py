@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from optimizer.models.base import FitContext, FoldData, TableSummary
-from optimizer.models.estimators import EstimatorFamily, Rows, own
+from optimizer.models.estimators import OTHERWISE, EstimatorFamily, Rows, own
 from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Choice, Float, Int, Parameter
 
@@ -40,7 +40,7 @@ class NeuralBoost(EstimatorFamily):
         return ({**held, "units": 12},
                 {**held, "units": 16, "learning_rate": 1.0, "adam_rate": 5e-3, "alpha": 1e-3,
                  "class_weight": "balanced"},
-                {**held, "units": 8, "scaling": "quantile", "encoding": "target"})
+                {**held, "units": 8, **OTHERWISE})
 
     def fixed(self, summary: TableSummary) -> dict[str, Choice]:
         """Early stopping nearly always ends it before all learners are grown."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optimizer.models.base import FitContext, FoldData, TableSummary
-from optimizer.models.estimators import EstimatorFamily, own
+from optimizer.models.estimators import OTHERWISE, EstimatorFamily, own
 from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Choice, Float, Parameter
 
@@ -26,7 +26,7 @@ class Ridge(EstimatorFamily):
 
     def starts(self, summary: TableSummary) -> tuple[dict[str, Choice], ...]:
         """A weak penalty, a strong one, and one on ranks."""
-        return {"alpha": 1e-3}, {"alpha": 0.3}, {"alpha": 0.03, "scaling": "quantile", "encoding": "target"}
+        return {"alpha": 1e-3}, {"alpha": 0.3}, {"alpha": 0.03, **OTHERWISE}
 
     def estimator(self, params: Mapping[str, Any], rows: Prepared, data: FoldData, context: FitContext) -> Any:
         """See `EstimatorFamily.estimator`."""

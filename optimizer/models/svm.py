@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optimizer.models.base import FitContext, FoldData, TableSummary
-from optimizer.models.estimators import EstimatorFamily, own
+from optimizer.models.estimators import OTHERWISE, EstimatorFamily, own
 from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Categorical, Choice, Float, Parameter, When
 
@@ -39,7 +39,7 @@ class SVM(EstimatorFamily):
         """The library's own, a stiffer one, and a linear one."""
         return ({"kernel": "rbf", "C": 1.0, "gamma": 1.0, "epsilon": 0.1},
                 {"kernel": "rbf", "C": 10.0, "gamma": 0.1, "epsilon": 0.05, "class_weight": "balanced"},
-                {"kernel": "linear", "C": 0.1, "epsilon": 0.1, "scaling": "quantile", "encoding": "target"})
+                {"kernel": "linear", "C": 0.1, "epsilon": 0.1, **OTHERWISE})
 
     def fixed(self, summary: TableSummary) -> dict[str, Choice]:
         """Steps of the solver; what has not come to rest by then is used as it is."""

@@ -217,7 +217,7 @@ def narrowed_spaces(
 
 def _widened(answers: Sequence[Mapping[str, Any]], families: Sequence[FamilyChoice]) -> list[str]:
     overrides = {f.name: f.space for f in families}
-    return [notice for answer in answers if "space" in answer
+    return [notice for answer in answers if "error" not in answer
             for notice in widened(answer["family"], msgspec.convert(answer["space"], SearchSpace),
                                   overrides[answer["family"]])]
 

@@ -167,8 +167,10 @@ def test_a_folder_becomes_a_study_and_is_run(tmp_path: Path) -> None:
 
 def test_debug_runs_everything_in_one_process(tmp_path: Path) -> None:
     study = write_study(tmp_path, 'trials = 3\nfolds = 2')
-    done = optimizer("run", study, "--debug", cwd=tmp_path)
+    done = optimizer("run", study, "--debug", "--families", "lightgbm,ridge", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+    (aside,) = events(study.with_suffix(""), "family_stopped")
+    assert (aside["family"], aside["reason"]) == ("ridge", "ridge is for regression, not for binary")
     assert len({r["pid"] for r in events(study.with_suffix(""), "worker_ready")}
                | {events(study.with_suffix(""), "run_started")[0]["pid"]}) == 1
 

@@ -142,6 +142,8 @@ SUMMARIES = (
     summary("regression", "mae"), summary("binary", rows=20, numeric=1, categorical=0, max_cardinality=0),
     summary("regression", "mape", rows=2_000_000, numeric=400, categorical=0, max_cardinality=0),
     summary("binary", "roc_auc", rows=60, numeric=0, categorical=1, max_cardinality=2),
+    summary("regression", rows=190, numeric=650, categorical=0, max_cardinality=0, missing=0.0, spectral=True),
+    summary("multiclass", rows=300, numeric=200, categorical=0, max_cardinality=0, missing=0.0, spectral=True),
 )
 
 
