@@ -38,12 +38,14 @@ import os
 
 
 class Recorded:
+    begins_at_starts = False
+
     def optuna_sampler(self, space, seed, workers):
         from optuna.samplers import RandomSampler
 
         return RandomSampler(seed=seed)
 
-    def points(self, space):
+    def points(self, space, best):
         with open(os.environ["OPTIMIZER_RECORDED_POINTS"], encoding="utf-8") as stream:
             return iter(json.load(stream)[space.hash()])
 

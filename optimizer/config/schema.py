@@ -207,7 +207,8 @@ class StudyFile(DatasetKeys):
     )
     sampler: Text = Field(
         default="tpe",
-        description="How the next point is chosen: `tpe`, `random`, `qmc` (quasi-random) or `grid`.",
+        description="How the next point is chosen: `tpe` (random at first, then where good trials are dense), "
+        "`random`, `qmc` (quasi-random), `grid`, or `coarse_to_fine` (a coarse grid, then finer ones around the best).",
     )
     pruner: Text = Field(
         default="confidence",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -20,8 +20,19 @@ class Sampler(Protocol):
         """The Optuna sampler; its state is rebuilt from finished trials, so it must not need to be stored."""
         ...
 
-    def points(self, space: SearchSpace) -> Iterator[dict[str, Any]] | None:
-        """Every point in turn, where the sampler enumerates; ``None`` where it samples."""
+    #: Whether a search begins at the points that the family knows to do well.
+    begins_at_starts: bool
+
+    def points(
+        self, space: SearchSpace, best: Callable[[int], Sequence[Mapping[str, Any]]],
+    ) -> Iterator[dict[str, Any]] | None:
+        """Every point in turn, where the sampler enumerates; ``None`` where it samples.
+
+        One that was asked before is passed over, so an iterator may repeat itself.
+
+        Args:
+            best: gives so many of the best points that are complete by then, best first.
+        """
         ...
 
 

@@ -44,8 +44,8 @@ class Searcher:
         self._sampler = sampler
         self._seed = seed
         self._workers = workers
-        self._points = sampler.points(space)
-        self._starts = [dict(s) for s in starts if self._points is None]
+        self._points = sampler.points(space, self._best)
+        self._starts = [dict(s) for s in starts if sampler.begins_at_starts]
         self._told: list[TrialRecord] = []
         #: What a pruner sees of them, in the same order, with the kind of their losses; ``None`` of failed ones.
         self._decided: list[tuple[str, DecidedTrial] | None] = []
@@ -82,24 +82,12 @@ class Searcher:
         Args:
             wanted: points that are wanted now, this one included; a sampler may prepare them together.
         """
-        if self._points is not None:
-            point = next((p for p in self._points if _key(p) not in self._seen), None)
-            if point is None:
-                return None
+        point = self._listed()
+        if point is not None:
             self._add_running(trial, point)
-        elif self._is_exhausted():
-            return None
-        else:
-            while self._starts:
-                start = self.space.restricted(self._starts.pop(0))
-                if self.space.contains(start) and _key(start) not in self._seen:
-                    self._add_running(trial, start)
-                    return self._asked(start)
-            sampled = self._sampled(trial, wanted)
-            if sampled is None:
-                return None
-            point = sampled
-        return self._asked(point)
+        elif self._points is None and not self._is_exhausted():
+            point = self._sampled(trial, wanted)
+        return None if point is None else self._asked(point)
 
     def resume(self, trial: str, params: Mapping[str, Any]) -> None:
         """Count a trial that was asked before a restart among the running ones again."""
@@ -140,6 +128,20 @@ class Searcher:
             kind: only trials whose losses are of this `kind_of_loss`; ``None`` for all.
         """
         return [decided[1] for decided in self._decided if decided and (kind is None or decided[0] == kind)]
+
+    def _listed(self) -> dict[str, Any] | None:
+        """The next point that needs no sampling: a start, or one that the sampler enumerates."""
+        while self._starts:
+            start = self.space.restricted(self._starts.pop(0))
+            if self.space.contains(start) and _key(start) not in self._seen:
+                return start
+        return None if self._points is None else next((p for p in self._points if _key(p) not in self._seen), None)
+
+    def _best(self, count: int) -> list[dict[str, Any]]:
+        """The points of the best complete trials, best first."""
+        complete = [r for r in self._told if r.state == "complete" and r.score is not None]
+        ranked = sorted(complete, key=lambda r: r.score or 0.0, reverse=self._maximize)
+        return [self.space.restricted(record.params) for record in ranked[:count]]
 
     def _remember(self, record: TrialRecord) -> None:
         self._told.append(record)

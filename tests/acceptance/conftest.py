@@ -20,6 +20,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cores_of_its_own() -> None:
+    """Where tests run side by side, each process of theirs with its runs stays on cores of its own."""
+    count, name = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    cores = sorted(os.sched_getaffinity(0))[int(name.removeprefix("gw"))::count]
+    if count > 1 and cores:
+        os.sched_setaffinity(0, cores)
+
+
 @pytest.fixture(scope="session")
 def pocl() -> OpenCLDevice:
     """The CPU as an OpenCL device; skipped without it, and failed for it on CI."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.studies import write_study
 from tests.chaos import checker, damage
 from tests.chaos.faults import timeline
@@ -19,6 +21,7 @@ SLOW = "\n".join(f"[family.{name}.space]\niterations = 250\nlearning_rate = 0.05
                  for name in ("catboost", "lightgbm", "xgboost"))
 
 
+@pytest.mark.whole_machine
 def test_a_minute_of_faults_of_every_kind_breaks_no_promise(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with damage.tmpfs(disk, 160) as mounted:

@@ -20,6 +20,7 @@ TWO_CARDS = {
 }
 ENVIRONMENT = {"PYTHONPATH": str(STUBS), "STUB_NVML": json.dumps(TWO_CARDS)}
 
+pytestmark = pytest.mark.whole_machine
 needs_two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 
 

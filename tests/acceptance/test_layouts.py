@@ -17,7 +17,8 @@ FAMILIES = ("lightgbm", "xgboost")
 TOP = 'trials = 9\nfolds = 3\nseed = 1\nfamilies = ["lightgbm", "xgboost"]\npruner = "none"\n'
 TWO_CORES = f'{QUICK}\n[resources]\ncores = 2\nmemory_limit = "4GB"\n'
 
-pytestmark = pytest.mark.skipif(len(usable_cores()) < 2, reason="joining slots takes two cores")
+pytestmark = [pytest.mark.whole_machine,
+              pytest.mark.skipif(len(usable_cores()) < 2, reason="joining slots takes two cores")]
 
 
 def test_calibrate_times_every_family_at_every_layout_and_a_run_remembers_it(tmp_path: Path, own_cache: Path) -> None:

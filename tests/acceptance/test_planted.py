@@ -8,13 +8,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from optimizer.journal import Record
 from tests.acceptance.studies import FAMILIES, QUICK, events, optimizer, processes_of, start, write_study
 
 PLANTED = Path(__file__).resolve().parents[1] / "stubs" / "planted"
 BAD = ("planted_hang", "planted_hoard", "planted_nan", "planted_segfault", "planted_shout")
 #: Budget of the dataset, and when the run ends whatever its workers do.
-SECONDS, DEADLINE = 75, 150
+SECONDS, DEADLINE = 50, 100
 LIMITS = '[resources]\nfold_time_limit = "8s"\nmemory_limit = "2GiB"\n'
 
 
@@ -32,6 +34,7 @@ def logged(folder: Path) -> str:
     return "".join(texts)
 
 
+@pytest.mark.whole_machine
 def test_five_bad_families_cost_themselves_only_and_the_run_ends_on_time(tmp_path: Path) -> None:
     alone = write_study(tmp_path / "alone", "trials = 6\nfolds = 3\npruner = 'none'")
     assert optimizer("run", alone, cwd=tmp_path).returncode == 0

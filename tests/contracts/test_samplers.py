@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ SPACES = {
     "a single point": SearchSpace((Parameter("x", Float(0.5, 0.5)), Parameter("n", Int(3, 3)))),
 }
 #: Samplers that enumerate: they end.
-ENUMERATING = {name for name in sampler_names() if load_sampler(name).points(SPACE) is not None}
+ENUMERATING = {name for name in sampler_names() if load_sampler(name).points(SPACE, lambda count: []) is not None}
 
 
 def points(sampler: str, space: SearchSpace, count: int, *, seed: int = 5, tell: bool = True) -> list[dict[str, Any]]:
@@ -49,8 +50,8 @@ def key(point: dict[str, Any]) -> bytes:
 
 
 def test_there_are_samplers() -> None:
-    assert {"tpe", "random", "qmc", "grid"} <= set(sampler_names())
-    assert {"grid"} == ENUMERATING
+    assert {"tpe", "random", "qmc", "grid", "coarse_to_fine"} <= set(sampler_names())
+    assert {"grid", "coarse_to_fine"} == ENUMERATING
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -101,9 +102,10 @@ def test_all_of_the_space_is_looked_at(sampler: str) -> None:
 
 # Grids.
 
+GRIDS = ("grid",)
 
 @pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("sampler", sorted(ENUMERATING))
+@pytest.mark.parametrize("sampler", GRIDS)
 def test_a_grid_never_repeats_and_ends(sampler: str, space: str) -> None:
     size = SPACES[space].grid_size()
 
@@ -112,7 +114,7 @@ def test_a_grid_never_repeats_and_ends(sampler: str, space: str) -> None:
     assert len(asked) == len({key(point) for point in asked}) == size
 
 
-@pytest.mark.parametrize("sampler", sorted(ENUMERATING))
+@pytest.mark.parametrize("sampler", GRIDS)
 def test_a_grid_that_is_resumed_asks_the_rest_in_the_same_order(sampler: str) -> None:
     whole = points(sampler, SPACE, 45)
     told = [a_record(f"cars/tree/{number}", params=point) for number, point in enumerate(whole[:20])]
@@ -124,7 +126,7 @@ def test_a_grid_that_is_resumed_asks_the_rest_in_the_same_order(sampler: str) ->
     assert rest == whole[20:]
 
 
-@pytest.mark.parametrize("sampler", sorted(ENUMERATING))
+@pytest.mark.parametrize("sampler", GRIDS)
 def test_a_grid_that_ends_early_has_seen_all_corners(sampler: str) -> None:
     """A walk in order would stay at the first value of the first parameter for a third of the night."""
     size = SPACE.grid_size()
@@ -135,12 +137,63 @@ def test_a_grid_that_ends_early_has_seen_all_corners(sampler: str) -> None:
         assert len({point[name] for point in asked}) == 3
 
 
-@pytest.mark.parametrize("sampler", sorted(ENUMERATING))
+@pytest.mark.parametrize("sampler", GRIDS)
 def test_a_grid_too_large_to_shuffle_is_walked_without_being_held(sampler: str) -> None:
     space = SearchSpace(tuple(Parameter(f"p{i}", Float(0.0, 1.0)) for i in range(40)))
-    walk = load_sampler(sampler).points(space)
+    walk = load_sampler(sampler).points(space, lambda count: [])
     assert walk is not None
 
     first = list(itertools.islice(walk, 100))
 
     assert len({key(point) for point in first}) == 100
+
+
+# From coarse to fine.
+
+BOWL = SearchSpace((Parameter("x", Float(0.0, 1.0)), Parameter("rate", Float(1e-4, 1.0, log=True)),
+                    Parameter("n", Int(1, 200)), Parameter("kind", Categorical(("a", "b", "c"))),
+                    Parameter("heat", Float(0.0, 4.0), When("kind", ("b",)))))
+
+
+def depth(point: dict[str, Any]) -> float:
+    """How far from the lowest place of a bowl, which is between the points of the coarse grid."""
+    away = (point["x"] - 0.31) ** 2 + (math.log10(point["rate"]) / 4 + 0.4) ** 2 + ((point["n"] - 140) / 200) ** 2
+    return away + (0.0 if point["kind"] == "b" else 0.5) + ((point.get("heat", 0.0) - 1.2) / 4) ** 2
+
+
+def searched(count: int, told: int = 0) -> list[dict[str, Any]]:
+    """A search of the bowl; after ``told`` trials it is begun anew from what was told."""
+    asked: list[dict[str, Any]] = []
+    records: list[Any] = []
+    searcher = None
+    for number in range(count):
+        if searcher is None or number == told:
+            searcher = Searcher(space=BOWL, starts=(), sampler=load_sampler("coarse_to_fine"), maximize=False, seed=1,
+                                workers=2)
+            searcher.restore(records)
+        point = searcher.ask(f"cars/tree/{number}")
+        if point is None:
+            break
+        asked.append(point)
+        records.append(a_record(f"cars/tree/{number}", params=point, score=depth(point)))
+        searcher.tell(records[-1])
+    return asked
+
+
+def test_ever_finer_grids_come_near_to_what_no_coarse_grid_has() -> None:
+    asked = searched(1000)
+    coarse = min(depth(point) for point in asked[:30])
+    assert min(depth(point) for point in asked[:150]) < 0.2 * coarse
+    assert min(depth(point) for point in asked) < 0.002
+
+
+def test_from_coarse_to_fine_never_repeats_and_ends() -> None:
+    asked = searched(1000)
+    assert 100 < len(asked) < 1000
+    assert len({key(point) for point in asked}) == len(asked)
+
+
+def test_from_coarse_to_fine_goes_on_after_a_restart() -> None:
+    asked = searched(200, told=60)
+    assert len({key(point) for point in asked}) == len(asked) > 100
+    assert min(depth(point) for point in asked) < 0.01

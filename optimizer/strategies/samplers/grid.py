@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,13 +22,17 @@ MOST_SHUFFLED = 200_000
 class Grid:
     """Our own enumeration: Optuna's grid sampler knows no conditions and repeats points when resumed."""
 
+    begins_at_starts = False
+
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Never asked, since the points are enumerated; Optuna wants a sampler all the same."""
         from optuna.samplers import RandomSampler
 
         return RandomSampler(seed=seed)
 
-    def points(self, space: SearchSpace) -> Iterator[dict[str, Any]] | None:
+    def points(
+        self, space: SearchSpace, best: Callable[[int], Sequence[Mapping[str, Any]]],
+    ) -> Iterator[dict[str, Any]] | None:
         """Every point once, shuffled by its own hash, so that a night that ends early has seen all corners."""
         if space.grid_size(LEVELS) > MOST_SHUFFLED:
             return space.enumerated(LEVELS)

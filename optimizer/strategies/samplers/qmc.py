@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optimizer.search_space import SearchSpace
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 class Qmc:
     """A low-discrepancy sequence over numbers; choices are drawn at random."""
+
+    begins_at_starts = True
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Optuna's quasi-Monte Carlo sampler."""
@@ -26,7 +28,9 @@ class Qmc:
             return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False,
                               warn_asynchronous_seeding=False)
 
-    def points(self, space: SearchSpace) -> Iterator[dict[str, Any]] | None:
+    def points(
+        self, space: SearchSpace, best: Callable[[int], Sequence[Mapping[str, Any]]],
+    ) -> Iterator[dict[str, Any]] | None:
         """None: it samples."""
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optimizer.search_space import SearchSpace
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 class Tpe:
     """Random at first, then where good trials are dense and bad ones are not."""
+
+    begins_at_starts = True
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Optuna's TPE with every choice of ours written out."""
@@ -30,7 +32,9 @@ class Tpe:
                 group=any(p.when is not None for p in space.parameters),
             )
 
-    def points(self, space: SearchSpace) -> Iterator[dict[str, Any]] | None:
+    def points(
+        self, space: SearchSpace, best: Callable[[int], Sequence[Mapping[str, Any]]],
+    ) -> Iterator[dict[str, Any]] | None:
         """None: it samples."""
         return None
 
