@@ -1,9 +1,9 @@
-"""Prunes a trial that would need more luck than any has had to end among the best three.
+"""Prunes a trial that would need more luck than any has had to end among the best two.
 
 The folds are the same for every trial, so what a running mean lacks to the final mean was measured on each complete
 trial: its mean tells how much easier the folds done so far are than all of them, its spread how far a running mean
 can be off. A trial is pruned where its running mean, corrected by the first and raised by `Z` times the second, still
-stays behind the third best final score. This is the confidence bound of racing algorithms (Maron and Moore 1994)
+stays behind the second best final score. This is the confidence bound of racing algorithms (Maron and Moore 1994)
 with a paired estimate of the spread.
 """
 
@@ -16,18 +16,18 @@ from statistics import fmean, stdev
 from optimizer.strategies.base import DecidedTrial, Pruner
 
 #: Complete trials before anything is pruned.
-STARTUP = 6
+STARTUP = 4
 #: Standard deviations of benefit of the doubt.
 Z = 2.0
-#: The final score to be reached is the one of this rank, so that the best few stay comparable on every fold.
-RANK = 3
+#: The final score to be reached is the one of this rank: a single lucky best would be too high a bar.
+RANK = 2
 
 
 class ConfidencePruner(Pruner):
     """Gives up on what cannot be expected to matter."""
 
     def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
-        """The lowest running mean (highest, where less is better) that may still end among the best three."""
+        """The lowest running mean (highest, where less is better) that may still end among the best two."""
         sign = 1.0 if maximize else -1.0
         complete = [[sign * m for m in t.running_means] for t in history
                     if t.complete and len(t.running_means) == steps]

@@ -15,10 +15,12 @@ from statistics import fmean
 
 from optimizer.curves import CHECKPOINTS, WATCHED_STEPS
 from optimizer.strategies.base import DecidedTrial, FitLimits
-from optimizer.strategies.pruners.confidence import RANK, ConfidencePruner, Z
+from optimizer.strategies.pruners.confidence import ConfidencePruner, Z
 
 #: Complete trials before a fit is cut short.
 STARTUP = 10
+#: The final score to be reached is the one of this rank; losses foretell it less well than scores of folds do.
+RANK = 3
 #: Of more, only the latest are fitted: where the search is now.
 LATEST = 200
 
