@@ -33,7 +33,7 @@ WATCHING = '''"""Never prunes, and has every fit watched: for benchmarks."""
 
 
 class WatchingPruner:
-    looks_inside = True
+    looks_inside, looks_first = True, False
 
     def limits(self, history, *, steps, maximize):
         return (None,) * steps

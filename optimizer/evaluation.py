@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optimizer.curves import WATCHED_STEPS, watched
+from optimizer.curves import WATCHED_STEPS, FitWatch, watched
 from optimizer.errors import NotFiniteFault, WrongDeviceFault
 from optimizer.messages import CrossValidation, Job, JobFinished, StepFinished
 from optimizer.metrics import Metric, get_metric
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Share of a fit's seconds above which predicting the test rows is for promising trials only.
 _COSTLY = 0.1
+
+#: Of the draw of rows for a first, cheap fit.
+_LOOK_SEED = 0
 
 #: Predicting the test rows with all folds' models is never put off if it takes less than this, in seconds.
 _CHEAP_S = 0.25
@@ -50,6 +53,8 @@ def evaluate(
     meter = _Meter()
     table = open_table(store, job.workload.table, cache)
     trial = _Trial(job.workload, table, family, threads, opencl, cache)
+    if job.workload.look and trial.look_is_hopeless():
+        return _finished(job, trial, meter, outcome="pruned")
     for step in range(table.meta.steps):
         seconds = trial.take(step)
         if trial.cut:
@@ -99,6 +104,8 @@ class _Trial:
     curves: list[tuple[float, ...]] = field(default_factory=list)
     #: The last fit was stopped as hopeless.
     cut: bool = False
+    #: Of the first, cheap fit on a part of the rows.
+    look_score: float | None = None
     #: Whether predicting the test rows waits for the final score; known after the first exported fold.
     _held_back: bool | None = None
 
@@ -133,6 +140,21 @@ class _Trial:
     def device(self) -> str:
         """Where the fits ran: ``gpu`` only if all of them did."""
         return "gpu" if self.models and all(m.device == "gpu" for m in self.models) else "cpu"
+
+    def look_is_hopeless(self) -> bool:
+        """Fit the first fold on a part of its training rows, and say whether its score is worse than the limit."""
+        import numpy as np
+
+        train, valid = self.table.split(0)
+        # The same rows for every trial, so that looks can be compared.
+        chance = np.random.default_rng(_LOOK_SEED)
+        count = max(1, round(self.workload.look * len(train)))
+        rows = np.sort(chance.choice(train, size=count, replace=False))
+        data = fold_data(self.table, 0, rows, valid, name=f"{self._rows_name}/look", log_target=self.metric.log_target)
+        model, _ = self._fitted(0, data, None)
+        _, self.look_score = self._scored(model, valid, "the first look")
+        limit = self.workload.look_limit
+        return limit is not None and self.metric.is_better(limit, self.look_score)
 
     def take(self, step: int) -> float:
         """Fit one fold and, unless the fit was cut short, predict and score it; returns its seconds."""
@@ -178,6 +200,15 @@ class _Trial:
         watch = None
         if workload.fit_limits is not None and step < WATCHED_STEPS:
             watch = watched(workload.params, workload.fit_limits[step] if step < len(workload.fit_limits) else ())
+        model, seconds = self._fitted(step, data, watch)
+        self.models.append(model)
+        if watch is not None:
+            self.cut = watch.cut
+            self.curves.append(watch.completed_curve())
+        return model, seconds
+
+    def _fitted(self, step: int, data: FoldData, watch: FitWatch | None) -> tuple[FittedModel, float]:
+        workload = self.workload
         self.threads_used = self.threads()
         context = FitContext(
             threads=self.threads_used, device=workload.device, seed=(workload.seed + step) % 2**31,
@@ -191,24 +222,26 @@ class _Trial:
             raise WrongDeviceFault(
                 f"{self.family.name} was given a GPU and trained on the CPU; `optimizer doctor` says what is missing"
             )
-        self.models.append(model)
-        if watch is not None:
-            self.cut = watch.cut
-            self.curves.append(watch.completed_curve())
         return model, seconds
 
     def _record_fold(self, step: int, model: FittedModel, valid: Any) -> None:
+        stored, score = self._scored(model, valid, f"fold {step}")
+        self.oof[step // self.table.meta.folds, valid] = stored
+        self.scores.append(score)
+
+    def _scored(self, model: FittedModel, valid: Any, place: str) -> tuple[Floats, float]:
+        """Predictions of the validation rows as they are stored, and their score."""
         meta, log_target = self.table.meta, self.metric.log_target
-        raw = _finite(model.predict(self.table.x[valid]), f"fold {step}", "predictions")
-        stored = to_stored(on_original_scale(raw, log_target=log_target), meta.task)
-        self.oof[step // meta.folds, valid] = _finite(stored, f"fold {step}", "predictions, as they are stored,")
+        raw = _finite(model.predict(self.table.x[valid]), place, "predictions")
+        stored = _finite(to_stored(on_original_scale(raw, log_target=log_target), meta.task), place,
+                         "predictions, as they are stored,")
         score = self.metric.score(self.table.y[valid], from_stored(stored, meta.task))
         if not math.isfinite(score):
             raise NotFiniteFault(
-                f"{self.metric.name} is {score} on fold {step} with its {len(valid)} validation rows; "
+                f"{self.metric.name} is {score} on {place} with its {len(valid)} validation rows; "
                 "fewer folds or another metric may help"
             )
-        self.scores.append(score)
+        return stored, score
 
     def _predict_test_rows(self, model: FittedModel, fit_seconds: float) -> None:
         if self._held_back or self.table.x_test is None:
@@ -285,6 +318,7 @@ def _finished(
         predictions_bytes=written[1], test_predicted=test_predicted, models_kept=models_kept, cut=trial.cut,
         # Of a pruned trial nobody learns how its fits would have ended.
         curves=tuple(trial.curves) if outcome == "complete" and all(trial.curves) else (),
+        look_score=trial.look_score,
     )
 
 

@@ -38,6 +38,10 @@ class CrossValidation(msgspec.Struct, frozen=True, kw_only=True):
     #: By step, then by checkpoint of `optimizer.curves`: validation loss above which a fit is cut short and the trial
     #: pruned. ``None`` where fits are not watched; empty where they are only watched.
     fit_limits: tuple[tuple[float | None, ...], ...] | None = None
+    #: Share of the first fold's training rows that a first, cheap fit is made on; 0 for none.
+    look: float = 0.0
+    #: Score of that fit worse than which the trial is pruned; ``None`` never prunes there.
+    look_limit: float | None = None
     #: Where predicting the test rows costs more than a tenth of fitting, they are predicted only for a
     #: score at least this good; ``None`` predicts always.
     predict_test_from: float | None = None
@@ -129,7 +133,7 @@ class JobFinished(Message, frozen=True, kw_only=True):
     lease: int
     #: ``complete`` or ``pruned``.
     outcome: str
-    #: Mean of the fold scores that were evaluated; ``None`` where the first fit was cut short.
+    #: Mean of the fold scores that were evaluated; ``None`` where the first fit was cut short or came to a look only.
     score: float | None
     #: Standard error of that mean; ``None`` for a single step.
     standard_error: float | None
@@ -157,10 +161,12 @@ class JobFinished(Message, frozen=True, kw_only=True):
     cut: bool = False
     #: Validation losses of a complete trial, by watched fold and checkpoint of `optimizer.curves`.
     curves: tuple[tuple[float, ...], ...] = ()
+    #: Of the first, cheap fit on a part of the rows; ``None`` where there was none.
+    look_score: float | None = None
 
     def __post_init__(self) -> None:
         """In JSON a number that is none is null, and must not pass for a fit that was cut short."""
-        if self.score is None and not (self.cut and self.outcome == "pruned"):
+        if self.score is None and not ((self.cut or self.look_score is not None) and self.outcome == "pruned"):
             raise ValueError("a trial without a score that was not cut short")
 
 

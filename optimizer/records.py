@@ -32,6 +32,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool = False
     #: Validation losses of a complete trial, by watched fold and checkpoint of `optimizer.curves`.
     curves: tuple[tuple[float, ...], ...] = ()
+    #: Of the first, cheap fit on a part of the rows; ``None`` where there was none.
+    look_score: float | None = None
     best_iterations: tuple[int | None, ...] = ()
     step_seconds: tuple[float, ...] = ()
     seconds: float = 0.0

@@ -14,13 +14,13 @@ import msgspec
 
 from optimizer.budgets import DatasetUse
 from optimizer.config.resolved import Study
-from optimizer.curves import kind_of_loss
 from optimizer.datasets.problem import Prepared
 from optimizer.dispatch import Lease, Retry
 from optimizer.messages import CrossValidation, JobFinished
 from optimizer.models.base import SpaceDescription
-from optimizer.records import TrialRecord, split_trial_id, trial_id
+from optimizer.records import TrialRecord, trial_id
 from optimizer.resources import Slot
+from optimizer.scheduler.bars import Bars
 from optimizer.scheduler.disk import DiskKeeper
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.ledger import DatasetLedger, FamilyLedger
@@ -28,7 +28,6 @@ from optimizer.scheduler.past import Past, changes_since, kind_of
 from optimizer.scheduler.preparation import DatasetReady
 from optimizer.store import Store, predictions_size
 from optimizer.strategies import load_pruner, load_sampler
-from optimizer.strategies.base import FitLimits
 from optimizer.study.database import StudyKey
 from optimizer.study.searcher import Searcher, trial_seed
 
@@ -58,6 +57,7 @@ class Search:
     """One dataset and family: where points come from, and where they are recorded."""
 
     searcher: Searcher
+    bars: Bars
     key: StudyKey
     space: str
     next_number: int
@@ -102,8 +102,6 @@ class Book:
         self._pruner = load_pruner(study.pruner)
         self._searches: dict[tuple[str, str], Search] = {}
         self._under_way: dict[str, UnderWay] = {}
-        #: By dataset, family and kind of loss: of how many complete trials, and the limits inside fits.
-        self._known_fit_limits: dict[tuple[str, str, str], tuple[int, FitLimits]] = {}
 
     @property
     def told(self) -> int:
@@ -238,24 +236,7 @@ class Book:
 
     def limits(self, dataset: str, family: str) -> tuple[float | None, ...]:
         """The running means below which a trial that starts now is pruned."""
-        ledger = self.ledgers[dataset]
-        return self._pruner.limits(self._searches[dataset, family].searcher.history(), maximize=ledger.maximize,
-                                   steps=ledger.families[family].steps)
-
-    def _fit_limits(self, trial: str) -> FitLimits | None:
-        """The losses above which the fits of a trial that starts now are cut short; ``None`` where nobody looks."""
-        if not self._pruner.looks_inside:
-            return None
-        dataset, family, _ = split_trial_id(trial)
-        ledger, kind = self.ledgers[dataset], kind_of_loss(self._under_way[trial].params)
-        complete = ledger.families[family].complete
-        known_from, limits = self._known_fit_limits.get((dataset, family, kind), (-1, ()))
-        # They take as long as asking does, and change little from one trial to the next.
-        if complete > max(known_from, 1.05 * known_from):
-            limits = self._pruner.fit_limits(self._searches[dataset, family].searcher.history(kind),
-                                             steps=ledger.families[family].steps, maximize=ledger.maximize)
-            self._known_fit_limits[dataset, family, kind] = complete, limits
-        return limits
+        return self._searches[dataset, family].bars.running_means()
 
     def workload(self, lease: Lease, slot_kind: str) -> CrossValidation:
         """What a worker is told of a trial."""
@@ -263,11 +244,14 @@ class Book:
         trial = self._under_way[lease.trial]
         fell_back = lease.dataset in self._fell_back.get(lease.family, ())
         trial.device = "gpu" if slot_kind == "gpu" and not fell_back else "cpu"
+        bars = self._searches[lease.dataset, lease.family].bars
+        look, look_limit = bars.look()
         return CrossValidation(
             table=ledger.prepared.fingerprint, family=lease.family, metric=ledger.prepared.metric,
             params=trial.params, seed=trial.seed, device=trial.device,
             device_required=lease.family in self._gpu_required, limits=lease.limits,
-            fit_limits=self._fit_limits(lease.trial),
+            fit_limits=bars.inside_fits(trial.params, ledger.families[lease.family].complete), look=look,
+            look_limit=look_limit,
             predict_test_from=ledger.predict_test_from(), keep_models_from=ledger.keep_models_from(lease.family),
         )
 
@@ -413,7 +397,10 @@ class Book:
         searcher.restore(told)
         key = StudyKey(dataset=name, family=family, space=space,
                        direction="maximize" if ledger.maximize else "minimize")
-        self._searches[name, family] = Search(searcher=searcher, key=key, space=space.hash(), next_number=next_number)
+        bars = Bars(self._pruner, searcher, rows=ledger.prepared.rows, steps=ledger.families[family].steps,
+                    maximize=ledger.maximize)
+        self._searches[name, family] = Search(searcher=searcher, bars=bars, key=key, space=space.hash(),
+                                              next_number=next_number)
         entry = ledger.families[family]
         entry.begun = len(told)
         for record in told:

@@ -44,6 +44,8 @@ class DecidedTrial(msgspec.Struct, frozen=True, kw_only=True):
     running_means: tuple[float, ...]
     #: Validation losses by watched fold and checkpoint.
     curves: tuple[tuple[float, ...], ...] = ()
+    #: Score of the first, cheap fit on a part of the rows; ``None`` where there was none.
+    look: float | None = None
 
 
 #: By watched step, then by checkpoint of `optimizer.curves`.
@@ -62,6 +64,13 @@ class Pruner(Protocol):
         The last step has no limit: a trial that got there is complete.
         """
         ...
+
+    #: Whether a first, cheap fit on a part of the rows shall be made of a large table.
+    looks_first: bool = False
+
+    def look_limit(self, history: Sequence[DecidedTrial], *, maximize: bool) -> float | None:
+        """The score of that first fit worse than which a trial is pruned; ``None`` where it never is."""
+        return None
 
     #: Whether it looks into fits, so that they have to be watched.
     looks_inside: bool = False

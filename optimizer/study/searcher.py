@@ -147,7 +147,7 @@ class Searcher:
         self._told.append(record)
         self._decided.append(None if record.state == "failed" else (kind_of_loss(record.params), DecidedTrial(
             complete=record.state == "complete", running_means=running_means(record.fold_scores),
-            curves=record.curves)))
+            curves=record.curves, look=record.look_score)))
 
     def _is_exhausted(self) -> bool:
         """Whether a space without any range has no point left that was not asked."""

@@ -378,3 +378,42 @@ def test_losses_that_nobody_tells_are_no_curve(run: Run) -> None:
 
     assert run.evaluate(StubFamily([off_by(1)]), "mae", params={"learning_rate": 0.1}, fit_limits=()).curves == ()
     assert run.evaluate(Learning([off_by(1)]), "mae", params={"learning_rate": 0.1}).curves == ()
+
+
+# A first look.
+
+
+def test_a_first_look_is_a_fit_of_the_first_fold_on_a_part_of_its_rows(run: Run) -> None:
+    regression(run)
+    family = StubFamily([off_by(4), off_by(1)])
+
+    finished = run.evaluate(family, "mae", look=0.2)
+
+    look, first = family.folds[:2]
+    assert len(look.y_train) == round(0.2 * len(first.y_train))
+    assert set(look.y_train) <= set(first.y_train)
+    assert list(look.y_valid) == list(first.y_valid)
+    assert look.key != first.key, "what is cached of it is not the fold's"
+    assert finished.look_score == pytest.approx(4.0)
+    assert finished.fold_scores == pytest.approx([1.0] * 4), "the look counts for nothing"
+
+
+def test_a_look_that_is_hopeless_is_the_end_of_the_trial(run: Run) -> None:
+    regression(run)
+    family = StubFamily([off_by(4)])
+
+    finished = run.evaluate(family, "mae", look=0.2, look_limit=3.9)
+
+    assert (finished.outcome, finished.score, finished.fold_scores, finished.look_score) == (
+        "pruned", None, (), pytest.approx(4.0))
+    assert len(family.folds) == 1
+    assert not run.steps
+    assert run.evaluate(StubFamily([off_by(4)]), "mae", look=0.2, look_limit=4.1).outcome == "complete"
+
+
+def test_every_trial_looks_at_the_same_rows(run: Run) -> None:
+    regression(run)
+    one, other = StubFamily([off_by(1)]), StubFamily([off_by(1)])
+    run.evaluate(one, "mae", look=0.3)
+    run.evaluate(other, "mae", look=0.3, params={"depth": 9})
+    assert list(one.folds[0].y_train) == list(other.folds[0].y_train)

@@ -26,6 +26,8 @@ RANK = 2
 class ConfidencePruner(Pruner):
     """Gives up on what cannot be expected to matter."""
 
+    looks_first = True
+
     def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
         """The lowest running mean (highest, where less is better) that may still end among the best two."""
         sign = 1.0 if maximize else -1.0
@@ -33,14 +35,25 @@ class ConfidencePruner(Pruner):
                     if t.complete and len(t.running_means) == steps]
         if len(complete) < STARTUP:
             return (None,) * steps
-        target = sorted((means[-1] for means in complete), reverse=True)[RANK - 1]
-        bars: list[float | None] = []
-        for step in range(steps - 1):
-            still_to_come = [means[-1] - means[step] for means in complete]
-            # The spread is itself an estimate from few trials: widen it as for a prediction interval.
-            spread = stdev(still_to_come) * math.sqrt(1 + 1 / len(complete))
-            bars.append(sign * (target - fmean(still_to_come) - Z * spread))
-        return (*bars, None)
+        finals = [means[-1] for means in complete]
+        return (*(sign * _bar(finals, [means[step] for means in complete]) for step in range(steps - 1)), None)
+
+    def look_limit(self, history: Sequence[DecidedTrial], *, maximize: bool) -> float | None:
+        """The same of the first fit on a part of the rows, whose score is further from the final one."""
+        sign = 1.0 if maximize else -1.0
+        complete = [(sign * t.running_means[-1], sign * t.look) for t in history if t.complete and t.look is not None]
+        if len(complete) < STARTUP:
+            return None
+        return sign * _bar([final for final, _ in complete], [look for _, look in complete])
+
+
+def _bar(finals: Sequence[float], early: Sequence[float]) -> float:
+    """The early score that ends at the one to be reached only with more luck than `Z` spreads; more is better."""
+    target = sorted(finals, reverse=True)[RANK - 1]
+    still_to_come = [final - score for final, score in zip(finals, early, strict=True)]
+    # The spread is itself an estimate from few trials: widen it as for a prediction interval.
+    spread = stdev(still_to_come) * math.sqrt(1 + 1 / len(finals))
+    return target - fmean(still_to_come) - Z * spread
 
 
 STRATEGY = ConfidencePruner()
