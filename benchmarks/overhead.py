@@ -2,6 +2,7 @@
 
     .venv/bin/python -m benchmarks.overhead nothing --trials 1200      # trials a second, and the like of stock Optuna
     .venv/bin/python -m benchmarks.overhead sleeping                    # how busy 64 slots of 1 s and 8 of 100 ms are
+    .venv/bin/python -m benchmarks.overhead studies                     # fifty datasets and ten families: 500 studies
 
 Everything is real but the fit: worker processes, folds, predictions on disk, journal, recorder and sampler. The family
 of these jobs has ten parameters and predicts a constant; it and a machine of many cores exist in the frozen copy of the
@@ -56,7 +57,7 @@ class Model:
 
 
 class Sleeper:
-    name, library, runtime, devices, gpu_api = "sleeper", "numpy", "none", ("cpu",), ""
+    name, library, runtime, devices, gpu_api = "NAME", "numpy", "none", ("cpu",), ""
     module, default_device, suffix, tasks, weighs, listens = "numpy", "cpu", ".txt", TASKS, True, False
 
     def describe(self, summary):
@@ -80,6 +81,8 @@ FAMILY = Sleeper()
 LOOK_S = 5.0
 #: Trials over which a rate is taken.
 WINDOW = 100
+#: Of the run with many studies.
+MANY_DATASETS, MANY_FAMILIES = 50, 10
 
 
 def machine_of_many(code: Path) -> None:
@@ -95,14 +98,18 @@ def machine_of_many(code: Path) -> None:
         path.write_text(text.replace(found, instead), encoding="utf-8")
 
 
-def write_study(folder: Path, *, trials: int, folds: int, sampler: str, name: str) -> Path:
-    """A study of the sleeping family on a table of 60 rows."""
-    chance = np.random.default_rng(0)
-    rows = "\n".join(",".join(f"{value:.4f}" for value in row) for row in chance.normal(size=(60, 4)))
-    (folder / "table.csv").write_text(f"a,b,c,y\n{rows}\n", encoding="utf-8")
+def write_study(folder: Path, *, trials: int, folds: int, sampler: str, name: str, families: int = 1,
+                datasets: int = 1) -> Path:
+    """A study of the sleeping families on tables of 60 rows."""
+    tables = ""
+    for number in range(datasets):
+        chance = np.random.default_rng(number)
+        rows = "\n".join(",".join(f"{value:.4f}" for value in row) for row in chance.normal(size=(60, 4)))
+        (folder / f"table{number}.csv").write_text(f"a,b,c,y\n{rows}\n", encoding="utf-8")
+        tables += f'[[datasets]]\ntrain = "table{number}.csv"\ntarget = "y"\nmetric = "rmse"\n'
     study = folder / f"{name}.toml"
     study.write_text(f'trials = {trials}\nfolds = {folds}\nseed = 1\nsampler = "{sampler}"\npruner = "none"\n'
-                     f'families = ["sleeper"]\n[[datasets]]\ntrain = "table.csv"\ntarget = "y"\nmetric = "rmse"\n'
+                     f"families = {[f'sleeper{number}' for number in range(families)]}\n{tables}"
                      # Sleeping is no faster on two cores: nothing is to be measured in passing.
                      "[resources]\nthreads_per_slot = 1\n",
                      encoding="utf-8")
@@ -239,21 +246,43 @@ def sleeping(folder: Path, environment: dict[str, str], seconds: float) -> str:
                      "scheduler, % of a core"), rows)
 
 
+def studies(folder: Path, environment: dict[str, str]) -> str:
+    """Part three: many studies in one run, each with few trials."""
+    study = write_study(folder, trials=2 * MANY_FAMILIES, folds=2, sampler="tpe", name="studies",
+                        families=MANY_FAMILIES, datasets=MANY_DATASETS)
+    result = run(study, environment, cores=2, sleep_s=0.0)
+    journal = read_journal(study.with_suffix(""))
+    begun = journal.of("run_started")[0]["t"]
+    begins: dict[str, float] = {}
+    for record in journal.of("job_started"):
+        begins.setdefault(record["trial"].rpartition("/")[0], record["t"] - begun)
+    ready = [r["t"] - begun for r in journal.of("dataset_ready")]
+    told = [t - begun for t in result["told"]]
+    rows = [(len(begins), len(told), f"{min(begins.values()):.1f}", f"{max(ready):.1f}", f"{max(begins.values()):.1f}",
+             f"{told[-1]:.1f}", f"{len(told) / told[-1]:.1f}", f"{result['cpu_s'].get('scheduler', 0.0):.1f}",
+             f"{max((mb for _, mb in result['memory']), default=0.0):.0f}",
+             f"{(study.with_suffix('') / 'status.json').stat().st_size / 1024:.0f}")]
+    return markdown(("studies", "trials", "first job after s", "all tables read after s", "every study begun after s",
+                     "all told after s", "trials/s", "scheduler, CPU s", "scheduler, MB", "status.json, KB"), rows)
+
+
 def main() -> None:
     """Measure one part and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("part", choices=("nothing", "sleeping"))
+    parser.add_argument("part", choices=("nothing", "sleeping", "studies"))
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=30.0, help="of sleeping jobs per slot")
     parser.add_argument("--without-stock", action="store_true")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     folder = working_folder(options.folder, "overhead")
-    frozen = frozen_package(folder, {"models/sleeper.py": FAMILY})
+    frozen = frozen_package(folder, {f"models/sleeper{number}.py": FAMILY.replace("NAME", f"sleeper{number}")
+                                     for number in range(MANY_FAMILIES)})
     machine_of_many(Path(frozen["PYTHONPATH"]))
     print(f"{options.part}, code {frozen['CODE']}, {os.cpu_count()} cores; in {folder}", flush=True)
-    text = (nothing(folder, frozen, options.trials, stock=not options.without_stock) if options.part == "nothing"
-            else sleeping(folder, frozen, options.seconds))
+    text = {"nothing": lambda: nothing(folder, frozen, options.trials, stock=not options.without_stock),
+            "sleeping": lambda: sleeping(folder, frozen, options.seconds),
+            "studies": lambda: studies(folder, frozen)}[options.part]()
     (folder / f"{options.part}.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 

@@ -62,6 +62,9 @@ PARTS = {
     "sleeping": Part("Slots that this machine does not have", (
         "Jobs that sleep stand in for cores. Busy is what was asked for over what there was, warm-up apart."),
         ("overhead", "sleeping")),
+    "studies": Part("Five hundred studies in one run", (
+        "Fifty tables and ten families whose jobs do nothing, two trials for each pair, two workers."),
+        ("overhead", "studies")),
     "history": Part("What a sampler that forgets loses", (
         "The sampler of a run keeps the best 100 and the latest 400 trials; up to 625 nothing is forgotten. Full is "
         "Optuna's own, that keeps every trial."), ("history",)),

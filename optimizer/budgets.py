@@ -3,12 +3,13 @@
 The first round gives every family one trial on every dataset; of a budget in trials one is kept for each family whose
 kind of slot is not up yet. Then dataset after dataset. ``time_per_dataset`` is counted in slot-seconds on all slots;
 ``trials`` counts decided ones. Among the families that may use a kind of slot, the one with the least resource-seconds
-is next; those that are clearly faster on another kind leave it to the others.
+is next; those that are clearly faster on another kind leave it to the others. A person's shares weigh these seconds, or
+the numbers of trials where the budget is in trials.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 #: How many times as fast another kind of slot is, to be the better place for a family.
@@ -30,8 +31,10 @@ class FamilyUse:
     typical_s: float = 0.0
     #: Seconds of a fold by kind of slot, where it has run often enough to tell.
     fold_s: dict[str, float] = field(default_factory=dict)
-    #: It failed for good here, or its space is exhausted.
+    #: It failed for good here, its space is exhausted, or it has settled.
     closed: bool = False
+    #: What the person gave it of the budget, 0 to 1.
+    share: float | None = None
 
     def is_faster_elsewhere(self, kind: str) -> bool:
         """Whether another kind of slot that it may use has been clearly faster than this one."""
@@ -103,24 +106,37 @@ def next_pair(datasets: Sequence[DatasetUse], kind: str, open_kinds: Set[str] = 
         # A card or a core that is slow for one family may be the only place of another.
         able = [f for f in able if not f.is_faster_elsewhere(kind)] or able
         if able:
-            return dataset.name, min(able, key=lambda f: (_standing(datasets, able, f, kind), f.begun)).name
+            weights = _weights(tuple(dataset.families.values()))
+            if dataset.budget_trials is not None and any(f.share for f in able):
+                return dataset.name, min(able, key=lambda f: f.begun / weights[f.name]).name
+            return dataset.name, min(able, key=lambda f: (_standing(datasets, able, f, kind, weights), f.begun)).name
     return None
 
 
-def _standing(datasets: Sequence[DatasetUse], able: Sequence[FamilyUse], family: FamilyUse, kind: str) -> float:
+def _weights(families: Sequence[FamilyUse]) -> dict[str, float]:
+    """What a second of each family counts less: its share, times their number, so that even shares weigh 1."""
+    others = [f for f in families if f.share is None]
+    left = 1.0 - sum(f.share for f in families if f.share is not None)
+    return {f.name: len(families) * (left / len(others) if f.share is None else f.share) for f in families}
+
+
+def _standing(
+    datasets: Sequence[DatasetUse], able: Sequence[FamilyUse], family: FamilyUse, kind: str,
+    weights: Mapping[str, float],
+) -> float:
     """Seconds that a family has had here, with what it is ahead or behind over the whole run.
 
     What is carried over from other datasets is bounded by the length of a few trials: long ones make shares uneven
     here and are made good there, but a family that joins late does not take every slot until it has caught up.
     """
-    def whole_run(name: str) -> float:
-        return sum(d.families[name].seconds.get(kind, 0.0) for d in datasets if name in d.families)
+    def elsewhere(one: FamilyUse) -> float:
+        whole_run = sum(d.families[one.name].seconds.get(kind, 0.0) for d in datasets if one.name in d.families)
+        return (whole_run - one.seconds.get(kind, 0.0)) / weights[one.name]
 
-    here = family.seconds.get(kind, 0.0)
-    elsewhere = whole_run(family.name) - here
-    mean = sum(whole_run(f.name) - f.seconds.get(kind, 0.0) for f in able) / len(able)
+    here = family.seconds.get(kind, 0.0) / weights[family.name]
+    mean = sum(map(elsewhere, able)) / len(able)
     bound = 3 * max((f.typical_s for f in able), default=0.0)
-    return here + max(-bound, min(bound, elsewhere - mean))
+    return here + max(-bound, min(bound, elsewhere(family) - mean))
 
 
 def shares(datasets: Sequence[DatasetUse]) -> dict[str, float]:

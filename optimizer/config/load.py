@@ -26,7 +26,7 @@ from optimizer.config.mistakes import Mistakes, shown, shown_path
 from optimizer.config.names import NAME_RULE, KnownNames, is_name, is_utf8
 from optimizer.config.place import Key
 from optimizer.config.problems import Entry, resolve_datasets
-from optimizer.config.resolved import FamilyChoice, ResourceLimits, Study
+from optimizer.config.resolved import FamilyChoice, ResourceLimits, StopRules, Study
 from optimizer.config.schema import DatasetEntry, StudyFile
 from optimizer.config.syntax import explained, unclosed
 from optimizer.datasets.problem import Problem
@@ -256,6 +256,13 @@ def _check_names(file: StudyFile, known: KnownNames, mistakes: Mistakes) -> None
     for name in file.family:
         if name not in known.families:
             mistakes.add(("family", name), _unknown("family", name, known.families))
+    given = {name: file.family[name].share for name in file.families if name in file.family}
+    named = {name: share for name, share in given.items() if share is not None}
+    total, others = sum(named.values()), len(set(file.families)) - len(named)
+    if named and (total > 1 + 1e-9 or (others and total > 1 - 1e-9)):
+        left = f" and leave nothing for the {others} without one" if others and total < 1 + 1e-9 else ""
+        mistakes.add(("family", max(named, key=lambda name: named[name]), "share"),
+                     f"the shares of {', '.join(named)} add up to {total:g}{left}; expected less than 1")
     if file.sampler not in known.samplers:
         mistakes.add(("sampler",), _unknown("sampler", file.sampler, known.samplers))
     if file.pruner not in known.pruners:
@@ -271,7 +278,8 @@ def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Stu
     if time_s is None and file.trials is None:
         time_s = values.duration(_TIME_PER_DATASET)
     choices = tuple(
-        FamilyChoice(name=name, device=file.family[name].device, space=file.family[name].space)
+        FamilyChoice(name=name, device=file.family[name].device, space=file.family[name].space,
+                     share=file.family[name].share)
         if name in file.family else FamilyChoice(name=name)
         for name in file.families
     )
@@ -284,4 +292,5 @@ def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Stu
         name=path.stem, path=path, datasets=datasets, time_per_dataset_s=time_s, trials=file.trials,
         deadline=file.deadline, folds=file.folds, repeats=file.repeats, seed=file.seed, families=choices,
         sampler=file.sampler, pruner=file.pruner, resources=resources,
+        stop=StopRules(**file.stop.model_dump()),
     )

@@ -17,7 +17,8 @@ from optimizer.metrics import METRICS
 
 _MARKED = re.compile(r"(<!-- begin (\S+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 #: Name of a table's marker in the page, and which of `sections` it shows.
-_TABLES = {"top": "", "datasets": "[[datasets]]", "resources": "[resources]", "family": "[family.<name>]"}
+_TABLES = {"top": "", "datasets": "[[datasets]]", "stop": "[stop]", "resources": "[resources]",
+           "family": "[family.<name>]"}
 
 
 def written_page(page: str) -> str:

@@ -21,6 +21,19 @@ class FamilyChoice:
     device: str | None = None
     #: Parameter to value, choices or range; see `optimizer.search_space.SearchSpace.narrowed`.
     space: Mapping[str, Any] = field(default_factory=dict)
+    #: Of a dataset's budget, 0 to 1; ``None`` for an even part of what the others leave.
+    share: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopRules:
+    """In how many decided trials the best few scores must have changed for a search to go on; ``None`` for ever."""
+
+    #: How many are the best few.
+    best: int = 5
+    family: int | None = None
+    dataset: int | None = None
+    run: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +86,7 @@ class Study:
     sampler: str
     pruner: str
     resources: ResourceLimits
+    stop: StopRules = StopRules()
 
     @property
     def folder(self) -> Path:

@@ -131,6 +131,12 @@ class FamilySection(Keys):
         description="Where it runs: on GPU slots only, on CPU slots only, or on both. By default as the "
         "family has it.",
     )
+    share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Its part of each dataset's budget, in trials where the budget is in trials and else in time. "
+        "Families without one share evenly what the others leave.",
+        examples=[0.4],
+    )
     space: dict[str, Override] = Field(
         default={},
         description="Its search space, narrowed: a value fixes a parameter, a list gives its choices, "
@@ -175,6 +181,24 @@ class ResourcesSection(Keys):
     )
 
 
+class StopSection(Keys):
+    """The ``[stop]`` of a study file: when a search has gone on long enough without change."""
+
+    best: int = Field(default=5, ge=1, le=100, description="How many of the best scores are looked at.")
+    family: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        default=None,
+        description="A family ends on a dataset when its best have not changed in so many of its decided trials.",
+    )
+    dataset: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        default=None,
+        description="A dataset ends when its best, over all families, have not changed in so many decided trials.",
+    )
+    run: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        default=None,
+        description="The run ends when no dataset's best have changed in so many decided trials of the run.",
+    )
+
+
 class StudyFile(DatasetKeys):
     """A study file as a whole."""
 
@@ -216,6 +240,10 @@ class StudyFile(DatasetKeys):
                     "same, and in the middle of a fit), `median` (worse than half of the others at the same fold) or "
                     "`none`.",
     )
+    stop: StopSection = Field(
+        default=StopSection(),
+        description="When a search ends before its budget is used; see [stop](#stop).",
+    )
     resources: ResourcesSection = Field(
         default=ResourcesSection(),
         description="What of this machine the run may use; see [resources](#resources).",
@@ -230,6 +258,7 @@ def sections() -> Mapping[str, type[BaseModel]]:
     return {
         "": StudyFile,
         "[[datasets]]": DatasetEntry,
+        "[stop]": StopSection,
         "[resources]": ResourcesSection,
         "[family.<name>]": FamilySection,
     }

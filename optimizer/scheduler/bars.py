@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from optimizer.curves import kind_of_loss
+from optimizer.datasets.problem import Prepared
 from optimizer.strategies.base import FitLimits, Pruner
 from optimizer.study.searcher import Searcher
 
@@ -16,10 +17,11 @@ LOOK_FROM_ROWS, LOOK_SHARE = 100_000, 0.1
 class Bars:
     """The limits of one dataset and family, by what its searcher has been told."""
 
-    def __init__(self, pruner: Pruner, searcher: Searcher, *, rows: int, steps: int, maximize: bool) -> None:
+    def __init__(self, pruner: Pruner, searcher: Searcher, *, prepared: Prepared) -> None:
         self._pruner = pruner
         self._searcher = searcher
-        self._rows, self._steps, self._maximize = rows, steps, maximize
+        self._rows, self._steps = prepared.rows, prepared.steps
+        self._maximize = prepared.direction == "maximize"
         #: By kind of loss: of how many complete trials, and the limits inside fits.
         self._known: dict[str, tuple[int, FitLimits]] = {}
 

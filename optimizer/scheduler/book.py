@@ -26,6 +26,7 @@ from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.ledger import DatasetLedger, FamilyLedger
 from optimizer.scheduler.past import Past, changes_since, kind_of
 from optimizer.scheduler.preparation import DatasetReady
+from optimizer.scheduler.settling import Settling
 from optimizer.store import Store, predictions_size
 from optimizer.strategies import load_pruner, load_sampler
 from optimizer.study.database import StudyKey
@@ -100,6 +101,8 @@ class Book:
         self.disk = DiskKeeper(study.resources, store, events, at_once=slots)
         self._past = past
         self._pruner = load_pruner(study.pruner)
+        self._settling = Settling(study.stop)
+        self._shares = {family.name: family.share for family in study.families}
         self._searches: dict[tuple[str, str], Search] = {}
         self._under_way: dict[str, UnderWay] = {}
 
@@ -151,8 +154,8 @@ class Book:
         self.ledgers[name] = DatasetLedger(
             prepared=prepared, budget_trials=self._study.trials,
             budget_s=None if time_s is None else time_s * self._slots,
-            families={f: FamilyLedger(name=f, kinds=self._kinds_here(f, name), steps=prepared.steps)
-                      for f in ready.spaces},
+            families={f: FamilyLedger(name=f, kinds=self._kinds_here(f, name), steps=prepared.steps,
+                                      share=self._shares.get(f)) for f in ready.spaces},
         )
         self.disk.expect(name, _trial_bytes(prepared), self._study.trials)
         self._remember_families_of_old(self.ledgers[name])
@@ -161,6 +164,9 @@ class Book:
             retries += self._add_search(self.ledgers[name], family, described)
             if family in self._stopped:
                 self.close_family(name, family, self._stopped[family])
+        self._settling.restore((r for r in self._past.told.values() if r.dataset == name),
+                               maximize=self.ledgers[name].maximize)
+        self._end_what_has_settled(self.ledgers[name])
         for family, reason in ready.refused.items():
             self.ledgers[name].families[family] = FamilyLedger(name=family, kinds=frozenset(),
                                                                steps=prepared.steps)
@@ -181,12 +187,12 @@ class Book:
         first_round = any(f.begun == 0 for f in open_families)
         used_up = use.spent if ledger.budget_trials is not None else (
             not first_round and not any(use.has_room_for(f) for f in open_families))
-        if not ledger.finished and (used_up or exhausted or not reachable):
+        if not ledger.finished and (used_up or exhausted or ledger.settled or not reachable):
             ledger.finished = True
             reason = "no family is left" if exhausted else "budget used" if used_up else "no slot is left"
             self._events.emit("dataset_finished", dataset=ledger.prepared.dataset, used_s=round(use.used_s, 1),
                               trials=sum(f.complete + f.pruned + f.failed for f in ledger.families.values()),
-                              reason=reason)
+                              reason=ledger.settled or reason)
 
     def uses(self, leases: Iterable[Lease], retries: Iterable[Retry], slots: Mapping[str, Slot],
              now: float) -> list[DatasetUse]:
@@ -315,6 +321,8 @@ class Book:
         if trial.space == search.space:
             search.searcher.tell(record)
         was_best = ledger.tell(record, kind=slot.kind)
+        self._settling.tell(record, maximize=ledger.maximize)
+        self._end_what_has_settled(ledger)
         self._project_size(ledger)
         if was_best:
             self._events.emit("best_improved", dataset=lease.dataset, trial=record.trial, score=record.score,
@@ -324,18 +332,25 @@ class Book:
         self.disk.told(record)
         return Told(record=record, key=trial.key, was_best=was_best)
 
+    def _end_what_has_settled(self, ledger: DatasetLedger) -> None:
+        """Start no more trials where the best have not changed for as long as the person says."""
+        name = ledger.prepared.dataset
+        for family in ledger.families:
+            if reason := self._settling.family(name, family):
+                self.close_family(name, family, reason)
+        ledger.settled = ledger.settled or self._settling.dataset(name)
+        for each in self.ledgers.values():
+            each.settled = each.settled or self._settling.run()
+
     def _project_size(self, ledger: DatasetLedger) -> None:
         """Say once, when every family has had a trial, how many trials the budget is good for and what they take."""
         trials = None if ledger.projected else ledger.projected_trials()
         if trials is None:
             return
         ledger.projected = True
-        self.disk.expect(ledger.prepared.dataset, _trial_bytes(ledger.prepared), trials)
-        if ledger.decided > len(ledger.families):
-            return  # resumed: it was said at the first start
-        megabytes = trials * _trial_bytes(ledger.prepared) / 1e6
-        self._events.notice(f"{ledger.prepared.dataset}: by its budget about {max(trials, 1.0):,.0f} trials, with up "
-                            f"to {max(megabytes, 0.1):,.1f} MB of predictions")
+        # Of a resumed run it was said at the first start.
+        said = ledger.decided > len(ledger.families)
+        self.disk.project(ledger.prepared.dataset, _trial_bytes(ledger.prepared), trials, said=said)
 
     # Families and their searches.
 
@@ -397,8 +412,7 @@ class Book:
         searcher.restore(told)
         key = StudyKey(dataset=name, family=family, space=space,
                        direction="maximize" if ledger.maximize else "minimize")
-        bars = Bars(self._pruner, searcher, rows=ledger.prepared.rows, steps=ledger.families[family].steps,
-                    maximize=ledger.maximize)
+        bars = Bars(self._pruner, searcher, prepared=ledger.prepared)
         self._searches[name, family] = Search(searcher=searcher, bars=bars, key=key, space=space.hash(),
                                               next_number=next_number)
         entry = ledger.families[family]
@@ -425,8 +439,8 @@ class Book:
                 searcher.resume(trial, asked.params)
             entry.begun += 1
             kind = asked.kind if asked.kind in entry.kinds else min(entry.kinds)
-            retries.append(Retry(trial=trial, dataset=key.dataset, family=key.family, attempt=asked.attempts + 1,
-                                 faults=asked.faults, kind=kind))
+            retries.append(Retry(trial=trial, dataset=key.dataset, family=key.family, kind=kind,
+                                 attempt=asked.attempts + 1, faults=asked.faults))
         return retries
 
 

@@ -93,6 +93,14 @@ class DiskKeeper:
                 self._tell_evicted(record.trial, record.predictions_bytes, "missing")
         self.make_room()
 
+    def project(self, dataset: str, trial_bytes: int, trials: float, *, said: bool) -> None:
+        """Expect as many trials as a budget of time is good for, and say so unless it was said before."""
+        self.expect(dataset, trial_bytes, trials)
+        if not said:
+            megabytes = max(trials * trial_bytes / 1e6, 0.1)
+            self._events.notice(f"{dataset}: by its budget about {max(trials, 1.0):,.0f} trials, with up to "
+                                f"{megabytes:,.1f} MB of predictions")
+
     def expect(self, dataset: str, trial_bytes: int, trials: float | None) -> None:
         """Say once per dataset where the limit or the disk will not hold what its trials keep.
 

@@ -42,6 +42,8 @@ class FamilyLedger:
     models: list[TrialRecord] = field(default_factory=list)
     #: Why no trial starts any more; empty while they do.
     closed: str = ""
+    #: What the person gave it of the budget, 0 to 1.
+    share: float | None = None
     #: Longest step so far, and how many there were.
     longest_step_s: float = 0.0
     steps_seen: int = 0
@@ -98,6 +100,8 @@ class DatasetLedger:
     #: Scores of complete trials, ascending.
     scores: list[float] = field(default_factory=list)
     finished: bool = False
+    #: Why no trial starts any more before the budget is used; empty while they do.
+    settled: str = ""
     #: Whether the person was told how many trials to expect.
     projected: bool = False
 
@@ -193,7 +197,7 @@ class DatasetLedger:
             uses[family.name] = FamilyUse(
                 name=family.name, kinds=family.kinds, seconds=seconds, begun=family.begun,
                 typical_s=family.typical_s, fold_s=family.fold_s if len(family.kinds) > 1 else {},
-                closed=bool(family.closed) or self.finished,
+                closed=bool(family.closed) or self.finished or bool(self.settled), share=family.share,
             )
         return DatasetUse(
             name=self.prepared.dataset, families=uses, budget_s=self.budget_s, budget_trials=self.budget_trials,

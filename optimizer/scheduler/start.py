@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -311,6 +312,8 @@ def study_snapshot(study: Study, machine: Machine, past: Past) -> Record:
             "seed": study.seed, "sampler": study.sampler, "pruner": study.pruner,
             "time_per_dataset_s": study.time_per_dataset_s, "trials": study.trials,
             "deadline": None if study.deadline is None else str(study.deadline),
+            "stop": dataclasses.asdict(study.stop),
+            "shares": {f.name: f.share for f in study.families if f.share is not None},
         },
         "slots": [{"name": s.name, "cores": s.cores, "threads": s.threads,
                    "gpu": s.gpu.uuid if s.gpu else None, "memory_mb": round(s.memory_mb)}

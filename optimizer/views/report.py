@@ -209,6 +209,8 @@ def _dataset_notes(summary: dict[str, Any]) -> str:
             notes.append(f"{name} could not be used: {clean(d['failed'])}")
         if d["same_as"]:
             notes.append(f"{name} has the same content as {clean(d['same_as'])}")
+        if d["finished"] not in ("", "finished", "budget used"):
+            notes.append(f"{name} ended before its budget was used: {clean(d['finished'])}")
         if d["submission_note"]:
             notes.append(f"{name}: {clean(d['submission_note'])}")
     return "\n".join(notes)

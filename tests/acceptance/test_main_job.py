@@ -218,3 +218,15 @@ def test_an_hour_more_twice_is_two_hours_more(tmp_path: Path) -> None:
         done = optimizer("run", study, "--time", "+1s", "--families", "lightgbm", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert events(study.with_suffix(""), "run_started")[-1]["study"]["time_per_dataset_s"] == expected
+
+
+def test_a_dataset_whose_best_no_longer_change_ends_before_its_budget_and_stays_ended(tmp_path: Path) -> None:
+    study = write_study(tmp_path, "trials = 500\nfolds = 2\nfamilies = ['lightgbm']\n[stop]\nbest = 1\ndataset = 8")
+    for _ in range(2):
+        done = optimizer("run", study, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        ended = events(study.with_suffix(""), "dataset_finished")[-1]
+        assert ended["reason"] == "its best 1 have not changed in 8 trials"
+        assert 9 <= sum(told_counts(study.with_suffix("")).values()) < 200
+    summary = (study.with_suffix("") / "summary.txt").read_text()
+    assert "ended before its budget was used: its best 1 have not changed in 8 trials" in " ".join(summary.split())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stubs.makers import SPACE, a_record
+from stubs.makers import SPACE, a_prepared, a_record
 
 from optimizer.scheduler.bars import LOOK_FROM_ROWS, LOOK_SHARE, Bars
 from optimizer.strategies import load_pruner, load_sampler
@@ -17,7 +17,7 @@ def bars(pruner: str = "confidence", *, rows: int = LOOK_FROM_ROWS, looks: tuple
     searcher.restore(
         a_record(f"cars/tree/{number}", score=look + 0.1 + 0.01 * (-1) ** number, look_score=look)
         for number, look in enumerate(looks))
-    return Bars(load_pruner(pruner), searcher, rows=rows, steps=2, maximize=True)
+    return Bars(load_pruner(pruner), searcher, prepared=a_prepared(rows=rows))
 
 
 def test_a_small_table_and_a_pruner_that_does_not_want_it_are_not_looked_at() -> None:

@@ -280,3 +280,36 @@ def test_a_trial_that_would_run_over_by_more_than_half_of_itself_does_not_start(
     assert dataset.has_room_for(short)
     assert not dataset.has_room_for(long)
     assert next_pair([dataset], "cpu") == (dataset.name, "short")
+
+
+# A person's shares.
+
+
+def carried_out(
+    shares: Mapping[str, float | None], *, trials: int | None, length: Mapping[str, float],
+) -> dict[str, int]:
+    """Trials of each family after three hundred of them on one slot."""
+    families = {name: FamilyUse(name=name, kinds=CPU, seconds={"cpu": 0.0}, share=share, typical_s=length[name])
+                for name, share in shares.items()}
+    dataset = DatasetUse(name="cars", families=families, budget_s=None if trials else 1e9, budget_trials=trials)
+    for _ in range(300):
+        pair = next_pair([dataset], "cpu")
+        assert pair is not None
+        family = families[pair[1]]
+        family.begun += 1
+        family.seconds["cpu"] += length[family.name]
+        dataset.decided += 1
+    return {name: family.begun for name, family in families.items()}
+
+
+def test_shares_of_a_budget_in_trials_are_shares_of_trials() -> None:
+    counts = carried_out({"linear": 0.4, "trees": None, "forest": None}, trials=1000,
+                         length={"linear": 0.1, "trees": 5.0, "forest": 1.0})
+    assert counts == {"linear": 120, "trees": 90, "forest": 90}
+
+
+def test_shares_of_a_budget_in_time_are_shares_of_time() -> None:
+    counts = carried_out({"linear": 0.5, "trees": None, "forest": None}, trials=None,
+                         length={"linear": 1.0, "trees": 2.0, "forest": 1.0})
+    assert abs(counts["linear"] - 2 * counts["forest"]) <= 3
+    assert abs(counts["forest"] - 2 * counts["trees"]) <= 3
