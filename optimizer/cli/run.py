@@ -161,11 +161,13 @@ def load(path: Path, overrides: Overrides | None = None) -> Study:
     """The study in this file, with the names of the plug-ins that are here."""
     from optimizer.config.load import load_study
     from optimizer.config.names import KnownNames
-    from optimizer.models import family_names
+    from optimizer.models import declare, shipped_names
     from optimizer.strategies import pruner_names, sampler_names
 
-    known = KnownNames(families=family_names(), samplers=sampler_names(), pruners=pruner_names())
-    return load_study(path, known, overrides)
+    known = KnownNames(families=shipped_names(), samplers=sampler_names(), pruners=pruner_names())
+    study = load_study(path, known, overrides)
+    declare({family.name: family.file for family in study.families if family.file is not None})
+    return study
 
 
 def _carry_out(path: Path, overrides: Overrides, begun: float, *, fresh: bool, plain: bool, debug: bool) -> Outcome:

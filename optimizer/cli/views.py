@@ -118,6 +118,7 @@ def predict(run: str, table: Path, *, model: str | None, dataset: str | None, ou
     folder = find_run(run)
     view = RunView.open(folder)
     record = view.model(model, dataset)
+    _declare_own_families(folder)
     prediction = predict_table(Store(folder), record.trial, table)
     path = out or table.with_name(f"{table.name.split('.')[0]}-by-{record.trial.replace('/', '-')}.csv")
     if path.resolve() == table.resolve():
@@ -127,6 +128,15 @@ def predict(run: str, table: Path, *, model: str | None, dataset: str | None, ou
     write_new_predictions(folder, record, prediction.stored, prediction.ids, path)
     show(f"{path}: {len(prediction.stored):,} rows predicted by {record.trial}")
     _warn_of_formulas(path)
+
+
+def _declare_own_families(folder: Path) -> None:
+    """What a run's folder says of files to run is not believed; what the study file beside it says is the person's."""
+    from optimizer.cli.run import load
+
+    study = folder.with_name(f"{folder.name}.toml")
+    if study.is_file() and "file" in study.read_text(encoding="utf-8", errors="replace"):
+        load(study)
 
 
 def _warn_of_formulas(path: Path) -> None:

@@ -44,6 +44,9 @@ _NUL, _LONE_RETURN = re.compile(rb"\0"), re.compile(rb"\r(?!\n)")
 #: Budget where the file gives none.
 _TIME_PER_DATASET = "1h"
 
+#: It becomes a folder and a module.
+_OWN_NAME = r"[A-Za-z][A-Za-z0-9_]{0,49}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
@@ -79,7 +82,7 @@ def load_study(path: Path | str, known: KnownNames, overrides: Overrides | None 
     mistakes.raise_if_any()  # what follows may rely on sane nesting and numbers
 
     file, entries = _shaped(data, mistakes)
-    _check_names(file, known, mistakes)
+    _check_names(file, known, mistakes, Path(os.path.abspath(path)).parent)
     if file.time_per_dataset is not None and file.trials is not None:
         mistakes.add(("trials",), "time_per_dataset is given too; a dataset's budget is one of the two")
     if file.folds * file.repeats > MOST_STEPS:
@@ -244,18 +247,28 @@ def _sound_keys(model: type[BaseModel], raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _check_names(file: StudyFile, known: KnownNames, mistakes: Mistakes) -> None:
+def _check_names(file: StudyFile, known: KnownNames, mistakes: Mistakes, beside: Path) -> None:
     """Families, sampler and pruner are known here, and no family is named twice."""
     seen = set()
+    own = {name: section.file for name, section in file.family.items() if section.file is not None}
+    for name, source in own.items():
+        if name in known.families:
+            mistakes.add(("family", name, "file"), f"{name!r} is a family that ships; call your own otherwise")
+        elif re.fullmatch(_OWN_NAME, name, re.ASCII) is None:
+            mistakes.add(("family", name), f"found {shown(name)}; the name of your own family is letters, digits and "
+                                           '"_", beginning with a letter')
+        elif not (beside / source).is_file():
+            mistakes.add(("family", name, "file"), f"there is no file {shown(str(beside / source))}")
+    families = (*known.families, *own)
     for position, name in enumerate(file.families):
-        if name not in known.families:
-            mistakes.add(("families", position), _unknown("family", name, known.families))
+        if name not in families:
+            mistakes.add(("families", position), _unknown("family", name, families))
         elif name in seen:
             mistakes.add(("families", position), f"{name!r} is listed twice; once will do")
         seen.add(name)
     for name in file.family:
-        if name not in known.families:
-            mistakes.add(("family", name), _unknown("family", name, known.families))
+        if name not in families:
+            mistakes.add(("family", name), _unknown("family", name, families))
     given = {name: file.family[name].share for name in file.families if name in file.family}
     named = {name: share for name, share in given.items() if share is not None}
     total, others = sum(named.values()), len(set(file.families)) - len(named)
@@ -273,13 +286,17 @@ def _unknown(kind: str, name: str, known: tuple[str, ...]) -> str:
     return f"no {kind} is called {shown(name)}; {did_you_mean(name, known)}"
 
 
+def _beside(study: Path, file: str | None) -> str | None:
+    return None if file is None else os.path.abspath(study.parent / file)
+
+
 def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Study:
     time_s = file.time_per_dataset
     if time_s is None and file.trials is None:
         time_s = values.duration(_TIME_PER_DATASET)
     choices = tuple(
         FamilyChoice(name=name, device=file.family[name].device, space=file.family[name].space,
-                     share=file.family[name].share)
+                     share=file.family[name].share, file=_beside(path, file.family[name].file))
         if name in file.family else FamilyChoice(name=name)
         for name in file.families
     )

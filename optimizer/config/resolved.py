@@ -21,6 +21,8 @@ class FamilyChoice:
     device: str | None = None
     #: Parameter to value, choices or range; see `optimizer.search_space.SearchSpace.narrowed`.
     space: Mapping[str, Any] = field(default_factory=dict)
+    #: Absolute path of the person's file that defines it; ``None`` for one that ships.
+    file: str | None = None
     #: Of a dataset's budget, 0 to 1; ``None`` for an even part of what the others leave.
     share: float | None = None
 

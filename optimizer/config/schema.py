@@ -131,6 +131,12 @@ class FamilySection(Keys):
         description="Where it runs: on GPU slots only, on CPU slots only, or on both. By default as the "
         "family has it.",
     )
+    file: Text | None = Field(
+        default=None,
+        description="A Python file that defines the family, for one of your own; relative to the study file. It is run "
+        "in workers and in the process that asks it for its search space; see [your own](../families.md#your-own).",
+        examples=["huber.py"],
+    )
     share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
         description="Its part of each dataset's budget, in trials where the budget is in trials and else in time. "

@@ -107,6 +107,8 @@ class EstimatorFamily:
     trees: ClassVar[bool] = False
     weighs: ClassVar[bool] = True
     listens: ClassVar[bool] = False
+    #: Types that its model files may hold besides `TRUSTED`, by their full names.
+    trusted: ClassVar[tuple[str, ...]] = ()
     #: Rows above which its fits take too long for a search.
     most_rows: ClassVar[float] = math.inf
 
@@ -186,7 +188,7 @@ class EstimatorFamily:
         """See `Family.load`."""
         import skops.io
 
-        parts = skops.io.load(path, trusted=list(TRUSTED))
+        parts = skops.io.load(path, trusted=[*TRUSTED, *self.trusted])
         return EstimatorModel(**parts, n_classes=n_classes, trees=self.trees, threads=threads)
 
 

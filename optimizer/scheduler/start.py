@@ -84,11 +84,13 @@ def survey(study: Study, environment: Mapping[str, str], log: Path) -> Machine:
     notices: list[str] = []
     devices = {}
     for choice in study.families:
-        family = load_family(choice.name)
-        device = choice.device or family.default_device
-        if device == "gpu" and "gpu" not in family.devices:
+        # A person's own family is never run here, and is for the CPU.
+        family = None if choice.file else load_family(choice.name)
+        can = ("cpu",) if family is None else family.devices
+        device = choice.device or ("cpu" if family is None else family.default_device)
+        if device == "gpu" and "gpu" not in can:
             raise ResourceError(f"{choice.name} runs on the CPU only; leave device out of [family.{choice.name}]")
-        devices[choice.name] = device if "gpu" in family.devices else "cpu"
+        devices[choice.name] = device if "gpu" in can else "cpu"
     wants_gpu = any(d != "cpu" for d in devices.values()) and study.resources.gpus not in ("none", ())
     report = find_gpus(environment) if wants_gpu else GpuReport(note="no family of this study asks for a GPU")
     gpus = chosen(report, study.resources.gpus)
