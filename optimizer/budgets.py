@@ -4,7 +4,7 @@ The first round gives every family one trial on every dataset; of a budget in tr
 kind of slot is not up yet. Then dataset after dataset. ``time_per_dataset`` is counted in slot-seconds on all slots;
 ``trials`` counts decided ones. Among the families that may use a kind of slot, the one with the least resource-seconds
 is next; those that are clearly faster on another kind leave it to the others. A person's shares weigh these seconds, or
-the numbers of trials where the budget is in trials.
+the numbers of trials where the budget is in trials; so do promises, where shares follow what families have found.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+#: Share of a dataset's budget that a family has at least, however little it promises.
+FLOOR = 0.05
 #: How many times as fast another kind of slot is, to be the better place for a family.
 CLEARLY = 1.1
 
@@ -35,6 +37,8 @@ class FamilyUse:
     closed: bool = False
     #: What the person gave it of the budget, 0 to 1.
     share: float | None = None
+    #: How near its best is to the dataset's, 0 to 1, where shares follow that; ``None`` where they are even.
+    promise: float | None = None
 
     def is_faster_elsewhere(self, kind: str) -> bool:
         """Whether another kind of slot that it may use has been clearly faster than this one."""
@@ -107,7 +111,7 @@ def next_pair(datasets: Sequence[DatasetUse], kind: str, open_kinds: Set[str] = 
         able = [f for f in able if not f.is_faster_elsewhere(kind)] or able
         if able:
             weights = _weights(tuple(dataset.families.values()))
-            if dataset.budget_trials is not None and any(f.share for f in able):
+            if dataset.budget_trials is not None and any(f.share or f.promise is not None for f in able):
                 return dataset.name, min(able, key=lambda f: f.begun / weights[f.name]).name
             return dataset.name, min(able, key=lambda f: (_standing(datasets, able, f, kind, weights), f.begun)).name
     return None
@@ -117,7 +121,15 @@ def _weights(families: Sequence[FamilyUse]) -> dict[str, float]:
     """What a second of each family counts less: its share, times their number, so that even shares weigh 1."""
     others = [f for f in families if f.share is None]
     left = 1.0 - sum(f.share for f in families if f.share is not None)
-    return {f.name: len(families) * (left / len(others) if f.share is None else f.share) for f in families}
+    promises = {f.name: 1.0 if f.promise is None else f.promise for f in others if not f.closed}
+    total = sum(promises.values())
+    floor = min(FLOOR, 1.0 / max(1, len(promises)))
+    shares = {f.name: f.share for f in families if f.share is not None}
+    for f in others:
+        # One that is closed takes nothing; it only must not divide by nothing.
+        part = promises[f.name] / total if total and f.name in promises else 1.0 / len(others)
+        shares[f.name] = left * (floor + (1.0 - floor * len(promises)) * part)
+    return {name: len(families) * share for name, share in shares.items()}
 
 
 def _standing(

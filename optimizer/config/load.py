@@ -309,5 +309,5 @@ def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Stu
         name=path.stem, path=path, datasets=datasets, time_per_dataset_s=time_s, trials=file.trials,
         deadline=file.deadline, folds=file.folds, repeats=file.repeats, seed=file.seed, families=choices,
         sampler=file.sampler, pruner=file.pruner, resources=resources,
-        stop=StopRules(**file.stop.model_dump()),
+        stop=StopRules(**file.stop.model_dump()), shares=file.shares,
     )

@@ -89,6 +89,8 @@ class Study:
     pruner: str
     resources: ResourceLimits
     stop: StopRules = StopRules()
+    #: ``even`` or ``adaptive``.
+    shares: str = "even"
 
     @property
     def folder(self) -> Path:

@@ -235,6 +235,11 @@ class StudyFile(DatasetKeys):
     families: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] = Field(
         default=("xgboost", "lightgbm", "catboost"), description="Model families to search.",
     )
+    shares: Literal["even", "adaptive"] = Field(
+        default="even",
+        description="How families share a dataset's budget: evenly, or the more the nearer the best score of each is "
+        "to the dataset's best, with 5 % for each at least. A family's own `share` goes before both.",
+    )
     sampler: Text = Field(
         default="tpe",
         description="How the next point is chosen: `tpe` (random at first, then where good trials are dense), "

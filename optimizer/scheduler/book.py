@@ -156,7 +156,7 @@ class Book:
             budget_s=None if time_s is None else time_s * self._slots,
             families={f: FamilyLedger(name=f, kinds=self._kinds_here(f, name), steps=prepared.steps,
                                       share=self._shares.get(f)) for f in ready.spaces},
-        )
+            adaptive=self._study.shares == "adaptive")
         self.disk.expect(name, _trial_bytes(prepared), self._study.trials)
         self._remember_families_of_old(self.ledgers[name])
         retries = []

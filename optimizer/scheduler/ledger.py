@@ -15,6 +15,8 @@ from optimizer.records import TrialRecord
 KEEP_MODELS = 3
 #: The test rows of an expensive model are predicted for trials in this top share of a dataset.
 TOP_SHARE = 0.1
+#: Complete trials of a family from which on its best says what it is worth.
+ENOUGH_TO_JUDGE = 5
 #: Decided trials that the mean length of a family's trials is taken over.
 _RECENT = 20
 #: Decided trials on a kind of slot from which on its folds there are compared with those elsewhere.
@@ -102,6 +104,8 @@ class DatasetLedger:
     finished: bool = False
     #: Why no trial starts any more before the budget is used; empty while they do.
     settled: str = ""
+    #: Whether families share the budget by what they have found.
+    adaptive: bool = False
     #: Whether the person was told how many trials to expect.
     projected: bool = False
 
@@ -172,6 +176,19 @@ class DatasetLedger:
             return len(self.scores) - bisect.bisect_left(self.scores, self.best.score - error)
         return bisect.bisect_right(self.scores, self.best.score + error)
 
+    def promise(self, family: FamilyLedger) -> float:
+        """How near a family's best is to the dataset's: 1 for the best itself and for one with few trials yet.
+
+        Half for every two standard errors of the best score that it lacks.
+        """
+        if family.complete < ENOUGH_TO_JUDGE or family.best is None or self.best is None:
+            return 1.0
+        assert family.best.score is not None  # noqa: S101 - for the type checker
+        assert self.best.score is not None  # noqa: S101 - as above
+        error = self.best.standard_error or 0.0
+        behind = abs(self.best.score - family.best.score)
+        return 0.5 ** (behind / (2 * error)) if error else float(behind == 0)
+
     def projected_trials(self) -> float | None:
         """Trials that the budget is good for, were all like those so far; ``None`` before every family had one."""
         if self.budget_trials is not None:
@@ -198,6 +215,7 @@ class DatasetLedger:
                 name=family.name, kinds=family.kinds, seconds=seconds, begun=family.begun,
                 typical_s=family.typical_s, fold_s=family.fold_s if len(family.kinds) > 1 else {},
                 closed=bool(family.closed) or self.finished or bool(self.settled), share=family.share,
+                promise=self.promise(family) if self.adaptive else None,
             )
         return DatasetUse(
             name=self.prepared.dataset, families=uses, budget_s=self.budget_s, budget_trials=self.budget_trials,

@@ -287,9 +287,11 @@ def test_a_trial_that_would_run_over_by_more_than_half_of_itself_does_not_start(
 
 def carried_out(
     shares: Mapping[str, float | None], *, trials: int | None, length: Mapping[str, float],
+    promises: Mapping[str, float] | None = None,
 ) -> dict[str, int]:
     """Trials of each family after three hundred of them on one slot."""
-    families = {name: FamilyUse(name=name, kinds=CPU, seconds={"cpu": 0.0}, share=share, typical_s=length[name])
+    families = {name: FamilyUse(name=name, kinds=CPU, seconds={"cpu": 0.0}, share=share, typical_s=length[name],
+                                promise=None if promises is None else promises[name])
                 for name, share in shares.items()}
     dataset = DatasetUse(name="cars", families=families, budget_s=None if trials else 1e9, budget_trials=trials)
     for _ in range(300):
@@ -313,3 +315,15 @@ def test_shares_of_a_budget_in_time_are_shares_of_time() -> None:
                          length={"linear": 1.0, "trees": 2.0, "forest": 1.0})
     assert abs(counts["linear"] - 2 * counts["forest"]) <= 3
     assert abs(counts["forest"] - 2 * counts["trees"]) <= 3
+
+
+def test_where_shares_follow_promises_the_best_has_most_and_each_the_floor() -> None:
+    counts = carried_out(dict.fromkeys("abcd"), trials=1000, length=dict.fromkeys("abcd", 1.0),
+                         promises={"a": 1.0, "b": 0.5, "c": 0.0, "d": 0.0})
+    assert counts == {"a": 175, "b": 95, "c": 15, "d": 15}
+
+
+def test_a_share_of_the_person_goes_before_promises() -> None:
+    counts = carried_out({"a": 0.2, "b": None, "c": None}, trials=1000, length=dict.fromkeys("abc", 1.0),
+                         promises={"a": 0.0, "b": 1.0, "c": 1.0})
+    assert counts == {"a": 60, "b": 120, "c": 120}

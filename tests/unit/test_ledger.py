@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stubs.makers import a_prepared, a_record
 
-from optimizer.scheduler.ledger import KEEP_MODELS, DatasetLedger, FamilyLedger
+from optimizer.scheduler.ledger import ENOUGH_TO_JUDGE, KEEP_MODELS, DatasetLedger, FamilyLedger
 
 
 def a_ledger(direction: str = "maximize", **fields: Any) -> DatasetLedger:
@@ -176,3 +176,26 @@ def test_a_trial_on_joined_slots_has_used_all_of_them() -> None:
 
     assert ledger.use({}, 0).used_s == 6.0
     assert ledger.families["tree"].typical_s == 6.0
+
+
+# What a family promises.
+
+
+def test_a_family_promises_half_for_every_two_standard_errors_that_its_best_lacks() -> None:
+    ledger = a_ledger(adaptive=True)
+    tell(ledger, *(0.9,) * ENOUGH_TO_JUDGE, standard_error=0.01)
+    tell(ledger, *(0.86,) * ENOUGH_TO_JUDGE, family="forest", standard_error=0.05)
+
+    uses = ledger.use({}, 0).families
+
+    assert uses["tree"].promise == 1.0
+    assert uses["forest"].promise == pytest.approx(0.25)
+
+
+def test_a_family_with_few_trials_promises_all_and_without_the_wish_nobody_asks() -> None:
+    ledger = a_ledger(adaptive=True)
+    tell(ledger, *(0.9,) * ENOUGH_TO_JUDGE, standard_error=0.01)
+    tell(ledger, *(0.1,) * (ENOUGH_TO_JUDGE - 1), family="forest")
+
+    assert ledger.use({}, 0).families["forest"].promise == 1.0
+    assert a_ledger().use({}, 0).families["forest"].promise is None
