@@ -1,4 +1,4 @@
-"""``optimizer watch``, ``status``, ``leaderboard``, ``export`` and ``predict``: looking at a run and taking from it."""
+"""``optimizer watch``, ``status``, ``leaderboard``, ``compare``, ``export`` and ``predict``: what a run has to show."""
 
 from __future__ import annotations
 
@@ -58,15 +58,22 @@ def status(run: str, *, as_json: bool) -> None:
 @click.option("--dataset", help="Only this dataset.")
 @click.option("--family", help="Only this model family.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Trials per dataset.")
+@click.option("--where", multiple=True, metavar="CONDITION",
+              help="Only trials of which this holds, such as 'score > 0.97' or 'max_depth <= 6'; may be given again.")
+@click.option("--sort", metavar="NAME", help="By this field or parameter instead of by rank.")
+@click.option("--reverse", is_flag=True, help="With --sort: the largest first.")
 @click.option("--json", "as_json", is_flag=True, help="For machines: every figure and parameter.")
 @click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets: the same as a table.")
-def leaderboard(run: str, *, dataset: str | None, family: str | None, top: int, as_json: bool, as_csv: bool) -> None:
+def leaderboard(
+    run: str, *, dataset: str | None, family: str | None, top: int, where: tuple[str, ...], sort: str | None,
+    reverse: bool, as_json: bool, as_csv: bool,
+) -> None:
     """List the trials of a run, best first."""
     from optimizer.views import leaderboard as boards
     from optimizer.views.results import RunView, find_run
 
     view = RunView.open(find_run(run))
-    board = view.leaderboard(dataset, family, top)
+    board = view.leaderboard(dataset, family, top, where=where, sort=sort, reverse=reverse)
     if as_json:
         show(json.dumps(boards.as_data(board), allow_nan=False))
     elif as_csv:
@@ -81,6 +88,31 @@ def leaderboard(run: str, *, dataset: str | None, family: str | None, top: int, 
             console.print(line, no_wrap=True)
     else:
         show(boards.text(view, board))
+
+
+@cli.command()
+@_RUN
+@click.argument("trials", nargs=-1, required=True, metavar="TRIAL TRIAL...")
+@click.option("--json", "as_json", is_flag=True, help="For machines: every figure and parameter.")
+def compare(run: str, *, trials: tuple[str, ...], as_json: bool) -> None:
+    """Put trials of one dataset side by side: scores fold by fold, what they took, where they differ."""
+    from optimizer.views.compare import compared, rows
+    from optimizer.views.grid import Column, Grid
+    from optimizer.views.results import RunView, find_run
+
+    if len(trials) < 2:
+        raise UserError("compare takes two trials or more; `optimizer leaderboard` lists them")
+    view = RunView.open(find_run(run))
+    records = [view.trial(trial) for trial in dict.fromkeys(trials)]
+    found = compared(records, maximize=view.datasets[records[0].dataset].direction == "maximize")
+    if as_json:
+        show(json.dumps(found, allow_nan=False))
+        return
+    head, *body = rows(found)
+    show(f"{found['dataset']}  {found['metric']}, {found['better']} is better")
+    columns = [Column(header=name, right=number > 0) for number, name in enumerate(head)]
+    for line in Grid(columns, body).lines(None):
+        show(line.plain.rstrip())
 
 
 @cli.command()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from optimizer.errors import RunFolderError, UserError, did_you_mean
 from optimizer.journal import Record
 from optimizer.records import TrialRecord
 from optimizer.status import Status, read_status
+from optimizer.views.filters import conditions, in_order
 from optimizer.views.told import DatasetView, FamilyStop, Incarnation, Told
 
 #: Files that only a run's folder holds.
@@ -184,7 +185,8 @@ class RunView:
         return [t for t in ranked if t.score is not None and abs(t.score - best) <= reach]
 
     def leaderboard(
-        self, dataset: str | None = None, family: str | None = None, top: int | None = None,
+        self, dataset: str | None = None, family: str | None = None, top: int | None = None, *,
+        where: Sequence[str] = (), sort: str | None = None, reverse: bool = False,
     ) -> list[Ranked]:
         """Trials dataset by dataset: complete ones by rank, then pruned ones, then failed ones.
 
@@ -192,15 +194,22 @@ class RunView:
             dataset: only this one; raises `UserError` where the run has none of this name.
             family: only this one; ranks are still those among all families.
             top: that many trials per dataset.
+            where: conditions that all must hold, see `optimizer.views.filters`; ranks stay those among all.
+            sort: by this field or parameter rather than by rank, ``reverse`` for the largest first.
         """
         if dataset is not None and dataset not in self._told.datasets:
             raise UserError(f"run {self.name!r} has no dataset {dataset!r}; "
                             f"{did_you_mean(dataset, self._told.datasets)}")
         if family is not None and family not in self.families:
             raise UserError(f"run {self.name!r} has no family {family!r}; {did_you_mean(family, self.families)}")
+        trials = self.trials()
+        holds = conditions(where, trials)
         board: list[Ranked] = []
         for name in [dataset] if dataset is not None else self.datasets:
-            rows = [r for r in self._board_of(name) if family is None or r.record.family == family]
+            rows = [r for r in self._board_of(name)
+                    if (family is None or r.record.family == family) and holds(r.record)]
+            if sort is not None:
+                rows = in_order(rows, sort, trials, reverse=reverse)
             board += rows[:top]
         return board
 
