@@ -102,10 +102,11 @@ class Child:
 
 def main() -> None:
     """The process: bind it to its parent's life and to its cores, then run the module."""
-    from optimizer.process import die_with_parent
+    from optimizer.process import die_with_parent, step_back_as_session
 
     parent, cores, module, *arguments = sys.argv[1:]
     die_with_parent(int(parent))
+    step_back_as_session()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if cores:
         os.sched_setaffinity(0, {int(c) for c in cores.split(",")})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _PR_SET_PDEATHSIG = 1
+#: Of a run that lets others go first: a core that is fought for is shared about nine to one.
+NICE = 10
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Whether this kernel tells the children of a task; most do.
 _TASKS_TELL = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
@@ -23,6 +26,27 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def step_back(nice: int = NICE) -> None:
+    """Let the work of others on this machine go first, for this process and all that it starts.
+
+    I/O follows the niceness by itself (ionice(1)); among sessions it counts for nothing where the kernel groups
+    processes by them, see `step_back_as_session`.
+    """
+    with contextlib.suppress(OSError):  # a limit of the person's, or a kernel without it
+        os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
+def step_back_as_session() -> None:
+    """Give this process's own session the niceness that it inherited; only for one that leads a session of its own.
+
+    Linux shares a core among sessions before it looks at the niceness of their processes (autogroup, sched(7)).
+    """
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    if nice > 0 and os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as group:
+            group.write(str(nice))
 
 
 @dataclass(frozen=True)

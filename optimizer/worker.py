@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from optimizer.process import die_with_parent
+from optimizer.process import die_with_parent, step_back_as_session
 
 if TYPE_CHECKING:
     from optimizer.messages import Event, Job, JobFailed
@@ -82,6 +82,7 @@ def _pin(settings: WorkerSettings) -> None:
     os.close(log)
     os.close(null)
     os.sched_setaffinity(0, settings.cores)
+    step_back_as_session()
     die_with_parent(settings.parent)
     # The terminal's Ctrl-C is the scheduler's affair; TERM must kill at once, even inside C code.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

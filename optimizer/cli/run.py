@@ -172,6 +172,7 @@ def load(path: Path, overrides: Overrides | None = None) -> Study:
 
 def _carry_out(path: Path, overrides: Overrides, begun: float, *, fresh: bool, plain: bool, debug: bool) -> Outcome:
     study = load(path, overrides)
+    from optimizer.process import step_back
     from optimizer.scheduler.folder import make_folder, set_aside
     from optimizer.scheduler.lock import holder
 
@@ -182,6 +183,8 @@ def _carry_out(path: Path, overrides: Overrides, begun: float, *, fresh: bool, p
     if fresh and study.folder.exists():
         say(f"the earlier run is kept as {set_aside(study.folder)}")
     make_folder(study.folder)
+    if study.resources.priority == "low":
+        step_back()
     _check_narrowing(study)
     with _screen(study.folder, plain=plain or debug):
         # Loaded only now, with the screen up: Optuna alone takes most of a second.

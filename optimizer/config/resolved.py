@@ -52,6 +52,8 @@ class ResourceLimits:
     threads_per_slot: int | None
     #: An amount such as ``20GB``, or a per cent of what is free at the start; see `disk_bytes`.
     disk_limit: str = "50%"
+    #: ``low`` lets others go first; ``normal`` does not.
+    priority: str = "low"
     #: Seconds that one fold, and a whole trial, may take; ``None`` leaves it to what was learned.
     fold_time_limit_s: float | None = None
     trial_time_limit_s: float | None = None

@@ -171,6 +171,11 @@ class ResourcesSection(Keys):
         description="How much the run's predictions and models may take on the disk, as an amount or as a share of "
         "the space that is free at the start; see [below](#disk).",
     )
+    priority: Literal["low", "normal"] = Field(
+        default="low",
+        description="With `low`, whatever else runs on the machine goes first, at the cores and at the disk; what is "
+        "left over is used in full.",
+    )
     threads_per_slot: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None,
         description="Cores, and so threads, of a CPU slot. By default one, which is fastest for most tables, "
