@@ -22,8 +22,10 @@ LEVELS = 3
 COARSE = 6
 #: Best points that a round looks around, and points around each, times the number of parameters.
 CENTERS, FINE = 3, 2
-#: Of the whole range, the first round's step from a center; each round halves it.
+#: Of the whole range, the first round's step from a center; each round that finds nothing better halves it.
 FIRST_STEP, LAST_STEP = 0.25, 0.25 / 2**6
+#: Rounds that are drawn while no trial is complete yet; a space of a single point would have them without end.
+_ROUNDS_UNKNOWN = 40
 #: How often a point around a center keeps the center's choice.
 _KEEP = 0.7
 
@@ -58,14 +60,21 @@ def _rounds(
     else:
         for _ in range(count):
             yield _drawn(space, lambda domain, name: chance.choice(grid_values(domain, LEVELS)))
-    step = FIRST_STEP
+    step, before = FIRST_STEP, best(1)
+    patience = _ROUNDS_UNKNOWN
     while step >= LAST_STEP:
         # While nothing is known yet, the next coarse points; slots shall not wait.
         for center in best(CENTERS) or [{}]:
             for _ in range(FINE * max(1, len(space.parameters))):
                 yield _drawn(space, lambda domain, name, center=center, step=step: _near(  # type: ignore[misc]
                     domain, center.get(name), step, chance))
-        step /= 2
+        # A round that has found a better point is followed by one as wide around that one.
+        now = best(1)
+        patience -= not now
+        if now == before and (now or not patience):
+            step /= 2
+            patience = 1
+        before = now
 
 
 def _drawn(space: SearchSpace, draw: Callable[[Any, str], Any]) -> dict[str, Any]:
