@@ -20,7 +20,8 @@ LAYERS: tuple[dict[str, set[str]], ...] = (
         "errors": set(), "process": set(), "status": set(), "guard": set(), "ending": set(),
         "messages": {"errors"}, "records": {"errors"}, "journal": {"durable", "errors"}, "gpus": {"errors"},
         "backoff": set(), "durable": set(), "resources": {"errors", "gpus"}, "child": {"process"},
-        "groups": {"backoff", "guard", "process"},
+        "groups": {"backoff", "guard", "process"}, "control": set(), "standstill": set(), "rations": set(),
+        "governor": {"process", "rations", "standstill"}, "throttle": {"backoff", "process", "standstill"},
     },
     {
         "metrics": set(), "curves": set(), "search_space": set(), "models": {"search_space"},
@@ -74,6 +75,7 @@ ISLANDS = {
     "the guard of process groups": (
         ("guard",), ("subprocess", "ctypes", "json", "msgspec", "numpy", "optimizer.process"),
     ),
+    "the governor of a run's share": (("governor",), ("msgspec", "numpy", "optuna")),
     "the dashboard": (("views.dashboard",), ("numpy", "optuna", "pydantic", "sklearn", "pandas", "click",
                                              "optimizer.scheduler", "optimizer.config")),
     "a study file's reader": (("config.load",), ("numpy", "optuna", "pandas", "sklearn", "rich")),

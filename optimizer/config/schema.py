@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from optimizer.config.kinds import (
     Cores,
+    CpuLimit,
     Deadline,
     Disk,
     Duration,
@@ -24,6 +25,8 @@ from optimizer.config.kinds import (
     Labels,
     Memory,
     Override,
+    QuietCpuLimit,
+    QuietHours,
     Text,
     Texts,
 )
@@ -161,6 +164,18 @@ class ResourcesSection(Keys):
         default="100%",
         description="How many cores, as a number or as a share of those that affinity and cgroup leave.",
     )
+    cpu_limit: CpuLimit = Field(
+        default="100%",
+        description="How much of those cores the run keeps busy, as a share or as a number of cores, with everything "
+        "that belongs to it; see [a polite run](#a-polite-run). `optimizer limit` changes it while the run goes on.",
+    )
+    quiet_hours: QuietHours = Field(
+        default=(),
+        description="Hours of the day, by the local clock, in which the run uses `quiet_cpu_limit` at most.",
+    )
+    quiet_cpu_limit: QuietCpuLimit = Field(
+        default=0, description="What the run may use in quiet hours, as `cpu_limit`; with `0` it stands still.",
+    )
     memory_limit: Memory | None = Field(
         default=None,
         description="How much memory the run may take in all, as an amount or as a share of the machine's (or of "
@@ -173,8 +188,8 @@ class ResourcesSection(Keys):
     )
     priority: Literal["low", "normal"] = Field(
         default="low",
-        description="With `low`, whatever else runs on the machine goes first, at the cores and at the disk; what is "
-        "left over is used in full.",
+        description="With `low`, whatever else runs on the machine goes first, at the cores and at the disk, and "
+        "workers stop while somebody else computes on their cores; what is left over is used in full.",
     )
     threads_per_slot: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None,
