@@ -16,11 +16,13 @@ PERIOD_S = 0.1
 #: Unused seconds of the limit that are kept for later, and used ones that are paid back later.
 SAVED_S, OWED_S = 0.5, 10.0
 #: Seconds after which it is another group's turn to be the last one that fits.
-TURN_S = 1.0
+TURN_S = 5.0
 #: Cores that others use from which on a run steps back, and below which it takes them back.
 OTHERS_FROM, OTHERS_UNTIL = 0.3, 0.15
 #: What a run keeps of its cores, whatever others use.
 FLOOR = 0.05
+#: What is left free beside others, so that they need not push us aside first.
+SPARE = 0.1
 #: Weight of the past second in what others use: they shall be felt at once, and not at every hiccup.
 _SMOOTHING_S = 1.0
 
@@ -44,7 +46,9 @@ class Rations:
             used_s: CPU seconds that the whole run has used in them, scheduler and all.
             wanting: groups with work to do, and the cores that each would use.
         """
-        self.left_s = min(self.left_s + allowed * passed_s - used_s, allowed * SAVED_S)
+        # As much is kept as lets the widest of them begin.
+        kept_s = max(allowed * SAVED_S, *(cores * PERIOD_S for _, cores in wanting), 0.0)
+        self.left_s = min(self.left_s + allowed * passed_s - used_s, kept_s)
         self.left_s = max(self.left_s, -OWED_S * max(allowed, 0.0))
         self._turn_s += passed_s
         if self._turn_s >= TURN_S:
@@ -86,7 +90,7 @@ def allowed_cores(*, limit: float, cores: int, others: Others) -> float:
     """
     if not others.stepping_back:
         return min(limit, float(cores))
-    return min(limit, max(FLOOR * cores, cores - others.cores))
+    return min(limit, max(FLOOR * cores, cores - others.cores - SPARE))
 
 
 def resting(slots: Mapping[str, tuple[str, float]], allowed: float) -> frozenset[str]:

@@ -59,6 +59,8 @@ class ResourceLimits:
     disk_limit: str = "50%"
     #: ``low`` lets others go first; ``normal`` does not.
     priority: str = "low"
+    #: Whether workers stop while others compute on the run's cores; ``None`` as the machine allows it.
+    step_back: bool | None = None
     #: Seconds that one fold, and a whole trial, may take; ``None`` leaves it to what was learned.
     fold_time_limit_s: float | None = None
     trial_time_limit_s: float | None = None

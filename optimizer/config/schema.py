@@ -169,8 +169,8 @@ class ResourcesSection(Keys):
         description="How much of those cores the run keeps busy, as a share or as a number of cores, with everything "
         "that belongs to it; see [a polite run](#a-polite-run). `optimizer limit` changes it while the run goes on.",
     )
-    quiet_hours: QuietHours = Field(
-        default=(),
+    quiet_hours: QuietHours | None = Field(
+        default=None,
         description="Hours of the day, by the local clock, in which the run uses `quiet_cpu_limit` at most.",
     )
     quiet_cpu_limit: QuietCpuLimit = Field(
@@ -188,8 +188,13 @@ class ResourcesSection(Keys):
     )
     priority: Literal["low", "normal"] = Field(
         default="low",
-        description="With `low`, whatever else runs on the machine goes first, at the cores and at the disk, and "
-        "workers stop while somebody else computes on their cores; what is left over is used in full.",
+        description="With `low`, whatever else runs on the machine goes first, at the cores and at the disk; what is "
+        "left over is used in full.",
+    )
+    step_back: bool | None = Field(
+        default=None,
+        description="Whether workers stop while somebody else computes on the run's cores. By default they do with "
+        "`priority = \"low\"`, but not in a container, where the kernel's counters tell of strangers too.",
     )
     threads_per_slot: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None,

@@ -74,8 +74,9 @@ class Politeness:
             cores: those that the run may use.
             whole_mb: MiB of the machine.
         """
-        # A run that could not step back would take its own work for that of others.
-        steps_back = limits.priority == "low" and os.getpriority(os.PRIO_PROCESS, 0) > 0 and not _is_container()
+        wanted = limits.step_back if limits.step_back is not None else not _is_container()
+        # One that is not nice would take its own work for that of others.
+        steps_back = wanted and os.getpriority(os.PRIO_PROCESS, 0) > 0
         self._limits, self._slots, self._events, self._folder = limits, slots, events, folder
         self._cores = cores
         self._whole_mb = whole_mb
