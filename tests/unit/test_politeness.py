@@ -12,7 +12,6 @@ from optimizer.config.resolved import ResourceLimits
 from optimizer.control import Control, read_control, write_control
 from optimizer.scheduler.politeness import ASKED, Terms, terms
 
-
 NOTHING = Control(pid=1)
 
 
