@@ -98,7 +98,8 @@ def test_quiet_hours_that_last_all_day_let_nothing_start(tmp_path: Path) -> None
     study = write_study(tmp_path, "trials = 5\nfolds = 2\nfamilies = ['lightgbm']", kinds=("binary",),
                         extra="[resources]\ncores = 1\nquiet_hours = ['00:00-12:00', '12:00-00:00']")
     run = start(study)
-    assert wait_until(lambda: "quiet hours" in said(tmp_path, "status", "studies/small"), 30)
+    assert wait_until(lambda: bool(events(run.folder, "limits_changed")), 30)
+    assert wait_until(lambda: "quiet hours" in said(tmp_path, "status", "studies/small"), 10)
     time.sleep(3)
     assert not events(run.folder, "trial_told")
     run.process.send_signal(signal.SIGINT)
