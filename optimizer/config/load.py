@@ -296,7 +296,8 @@ def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Stu
         time_s = values.duration(_TIME_PER_DATASET)
     choices = tuple(
         FamilyChoice(name=name, device=file.family[name].device, space=file.family[name].space,
-                     share=file.family[name].share, file=_beside(path, file.family[name].file))
+                     share=file.family[name].share, file=_beside(path, file.family[name].file),
+                     max_rows=file.family[name].max_rows)
         if name in file.family else FamilyChoice(name=name)
         for name in file.families
     )
