@@ -48,8 +48,8 @@ NIR: dict[str, Values] = {
         "min_samples_leaf": [1, 2, 3, 4, 6, 9], "max_features": [round(0.1 * step, 1) for step in range(1, 11)],
         "max_samples": [0.4, 0.55, 0.7, 0.85, 1.0]},
     "extra_trees": {
-        "min_samples_leaf": [1, 2, 3, 4, 6, 9], "max_features": [round(0.02 * step, 2) for step in range(1, 51)][2:]
-        + [0.05, 0.15]},
+        "min_samples_leaf": [1, 2, 3, 4, 6, 9],
+        "max_features": [round(0.05 + 0.95 * step / 49, 3) for step in range(50)]},
     "mlp": {"layers": [1, 2, 3], "units": [16, 32, 64, 128, 256], "learning_rate_init": [3e-4, 1e-3, 3e-3, 0.01, 0.03],
             "alpha": 1e-3, "batch_size": 64, **_ONE_WAY},
     "neuralboost": {"learning_rate": [0.1, 0.3, 1.0], "units": [4, 8, 16, 32, 64],
