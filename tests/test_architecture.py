@@ -27,7 +27,8 @@ LAYERS: tuple[dict[str, set[str]], ...] = (
         "datasets": {"metrics", "models"}, "config": {"datasets", "metrics"},
     },
     {
-        "transport": set(), "store": set(), "prediction": {"store"}, "evaluation": {"prediction", "store"},
+        "transport": set(), "store": set(), "contract": set(), "prediction": {"store"},
+        "evaluation": {"prediction", "store"},
         "failures": set(), "growth": set(), "worker": {"evaluation", "failures", "growth", "store", "transport"},
     },
     {
