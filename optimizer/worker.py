@@ -160,8 +160,8 @@ class Worker:
 
         versions = {"python": sys.version.split()[0], **{name: version(name) for name in ("numpy", "scikit-learn")}}
         for name in self._settings.families:
-            family = load_family(name)
             try:
+                family = load_family(name)
                 importlib.import_module(family.module)
                 versions[family.library] = version(family.library)
             except Exception:

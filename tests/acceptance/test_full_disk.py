@@ -149,7 +149,8 @@ def test_a_journal_that_is_taken_away_is_put_back(tmp_path: Path) -> None:
         said = "was deleted" if what == "deleted" else "was replaced"
 
         assert wait_until(lambda before=before: path.is_file() and set(before) < set(told_counts(run.folder)), 60), what  # type: ignore[misc]
-        assert notices(run.folder).count(said) == max(1, number)
+        # Trials that waited in memory are written before the line that says why.
+        assert wait_until(lambda said=said, number=number: notices(run.folder).count(said) == max(1, number)), what  # type: ignore[misc]
     run.process.send_signal(signal.SIGTERM)
 
     assert run.wait() == 3, study.with_suffix(".out").read_text()

@@ -81,7 +81,8 @@ def test_a_told_score_follows_from_the_stored_predictions(finished: Path) -> Non
         assert record.score == pytest.approx(np.mean(scores), rel=1e-12)
 
 
-@pytest.mark.parametrize(("dataset", "family"), zip(("binary", "multiclass", "regression"), FAMILIES, strict=True))
+@pytest.mark.parametrize(
+    ("dataset", "family"), list(zip(("binary", "multiclass", "regression"), FAMILIES, strict=True)))
 def test_predicting_the_test_table_gives_the_exported_submission_again(
     finished: Path, tmp_path: Path, dataset: str, family: str,
 ) -> None:
