@@ -244,28 +244,37 @@ def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[tupl
     # Metrics and balance with which a family offers all that it has, class weights too.
     summaries = [_example("binary", "f1", 2), _example("multiclass", "f1_macro", 3),
                  _example("regression", "mae", 0)]
+    # Of a spectrum they offer what is for spectra alone.
+    summaries += [msgspec.structs.replace(s, numeric=500, categorical=0, max_cardinality=0, missing=0.0, spectral=True)
+                  for s in summaries]
     child = Child("optimizer.models.describe", log=folder / "logs" / "preparation.log", given=msgspec.json.encode(
         [{"dataset": s.task, "family": f.name, "summary": s} for f in narrowed for s in summaries]))
     output = child.output()
     answers = msgspec.json.decode(output) if child.exit_code() == 0 else []
     mistakes: list[tuple[tuple[str, ...], str]] = []
     for family in narrowed:
-        known: dict[str, SpaceDescription] = {}
+        #: Spaces that have the name; on some tables its choices are others.
+        known: dict[str, list[SearchSpace]] = {}
         for answer in answers:
             if answer["family"] == family.name and "error" not in answer:
-                described = msgspec.convert({"space": answer["space"], "starts": ()}, SpaceDescription)
-                for name in [p.name for p in described.space.parameters] + list(described.space.fixed):
-                    known.setdefault(name, described)
-        merged = next(iter(known.values()), None)
+                space = msgspec.convert(answer["space"], SearchSpace)
+                for name in [p.name for p in space.parameters] + list(space.fixed):
+                    known.setdefault(name, []).append(space)
+        first = next(iter(known.values()), [])[:1]
         for name, value in family.space.items():
-            described_there = known.get(name, merged)
-            if described_there is None:
-                continue
-            try:
-                described_there.space.narrowed(family.name, {name: value})
-            except UserError as error:
-                mistakes.append((("family", family.name, "space", name), str(error)))
+            said = [_mistake(space, family.name, {name: value}) for space in known.get(name, first)]
+            if said and all(said):
+                mistakes.append((("family", family.name, "space", name), said[0]))
     return mistakes
+
+
+def _mistake(space: SearchSpace, family: str, override: Mapping[str, Any]) -> str:
+    """What is wrong with narrowing a space so; empty where nothing is."""
+    try:
+        space.narrowed(family, override)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _example(task: str, metric: str, classes: int) -> TableSummary:

@@ -257,6 +257,15 @@ def test_mistakes_in_the_narrowing_are_found_before_any_table_is_read(folder: Pa
     ]
 
 
+def test_what_is_searched_of_spectra_alone_can_be_narrowed(folder: Path) -> None:
+    families = (FamilyChoice(name="ridge", space={"scatter": "snv", "half_window": [3, 7], "scaling": "center"}),
+                FamilyChoice(name="pls", space={"scaling": "robust", "derivative": "third"}))
+
+    assert check_narrowing(families, folder) == [
+        (("family", "pls", "space", "derivative"), "pls.derivative: found 'third', expected one of ['none', "
+                                                   "'smoothed', 'first', 'second']")]
+
+
 def test_a_parameter_of_categorical_tables_is_known_whatever_the_table(folder: Path) -> None:
     assert check_narrowing((FamilyChoice(name="xgboost", space={"max_cat_to_onehot": 4}),), folder) == []
 
