@@ -208,7 +208,7 @@ CLAIMS = (
           check=is_the_same_with_a_warm_cache,
           advice="put everything that the entry depends on into the key of context.cache, data.key first"),
     Claim(name="saved", text="predicts the same bits from its model file", check=is_the_same_from_its_file,
-          advice="save all that predict uses; of types that skops does not know, name yours in `trusted`"),
+          advice="save all that predict uses; types that skops does not know are named in `trusted` of the class"),
     Claim(name="read-only", text="leaves the arrays that it is given alone", check=leaves_its_data_alone,
           advice="copy before writing: they are mapped from a file that all workers share"),
     Claim(name="quiet", text="prints nothing and leaves no file", check=is_quiet,

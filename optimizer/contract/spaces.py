@@ -115,5 +115,5 @@ CLAIMS = (
     Claim(name="random-points", text="can be fitted at any point of its space", check=survives_random_points,
           advice="narrow the space, add a condition (When), or bring the value into range inside the fit"),
     Claim(name="unknown-parameter", text="refuses a parameter that it does not know", check=refuses_unknown_parameters,
-          advice="pass all of params on to the library: a slip in a study file must not be lost in silence"),
+          advice="hand all of own(params) on to the library: a slip in a study file must not be lost in silence"),
 )

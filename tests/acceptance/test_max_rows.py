@@ -59,6 +59,9 @@ def test_a_family_steps_aside_on_a_large_table_until_it_is_told_to_take_a_part_o
     assert {(r["trial"].split("/")[1], r["max_rows"]) for r in told} == {("ridge", None), ("svm", 1000)}
     assert {row["max_rows"] for row in leaderboard(study, "--family", "svm")} == {1000}
 
+    board = optimizer("leaderboard", study, cwd=tmp_path).stdout
+    assert "; svm fitted on at most 1,000 rows of a fold" in board
+
     # And scores are of all rows, by the models that predict
     best = next(r for r in told if r["trial"] == leaderboard(study, "--family", "svm")[0]["trial"])
     kept = Store(folder).read_predictions(best["trial"], best["attempt"]).oof[0]
