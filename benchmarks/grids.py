@@ -6,8 +6,9 @@ that exists. As ranges, a list of numbers is from its least to its largest, on t
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,13 @@ class Grid:
         path = folder / f"{name}.toml"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path
+
+    def of(self, names: Sequence[str]) -> Grid:
+        """The part of it that is these families'."""
+        total = sum(self.mix[name] for name in names)
+        return dataclasses.replace(
+            self, families={name: self.families[name] for name in names}, models=round(total * self.models),
+            mix={name: self.mix[name] / total for name in names}, about=f"{self.about}, of which {', '.join(names)}")
 
     def _dataset(self, folder: Path) -> str:
         if self.name == "nir":

@@ -229,6 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--made", type=_given, action="append", default=[], help="GRID=FOLDER that was made before")
     parser.add_argument("--grids", default=",".join(GRIDS))
+    parser.add_argument("--families", help="only these, of grids of which only these were made")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--without-live", action="store_true", help="replay only")
     parser.add_argument("--folder", type=Path)
@@ -237,7 +238,7 @@ def main() -> None:
     frozen, before = frozen_package(folder), dict(options.made)
     text = []
     for name in options.grids.split(","):
-        grid = GRIDS[name]
+        grid = GRIDS[name].of(options.families.split(",")) if options.families else GRIDS[name]
         made = read_made(before[name] / f"{name}.toml") if name in before else make(grid, folder, frozen)
         text.append(compare(Answers(grid, made), options.seeds, not options.without_live, folder, frozen))
         (folder / "selection.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
