@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,7 @@ from optimizer.models.base import TASKS, StepsAside
 from optimizer.search_space import SearchSpace
 
 #: Tables that are small, large, narrow, wide, weighted and spectra.
-_SHAPES = (
+_SHAPES: tuple[dict[str, Any], ...] = (
     {}, {"rows": 20, "numeric": 1, "categorical": 0, "max_cardinality": 0}, {"rows": 2_000_000, "numeric": 400},
     {"rows": 60, "numeric": 0, "categorical": 1, "max_cardinality": 2}, {"weighted": True},
     {"rows": 190, "numeric": 650, "categorical": 0, "max_cardinality": 0, "missing": 0.0, "spectral": True},

@@ -27,7 +27,8 @@ def subsample(table: Table, step: int, train: Rows, count: int) -> Rows:
     chance = np.random.default_rng(table.meta.seed)
     drawn = [chance.choice(np.flatnonzero(stratum == number), size=share, replace=False)
              for number, share in enumerate(proportional(sizes, count)) if share]
-    return train[np.sort(np.concatenate(drawn))]
+    rows: Rows = train[np.sort(np.concatenate(drawn))]
+    return rows
 
 
 def proportional(sizes: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.intp]:
