@@ -78,3 +78,12 @@ def test_a_pruned_trial_is_compared_on_the_folds_that_it_has() -> None:
 def test_trials_of_different_datasets_are_not_compared() -> None:
     with pytest.raises(UserError, match="different datasets cannot be compared"):
         compared([TRIALS[0], TRIALS[2]], maximize=True)
+
+
+def test_what_trials_were_fitted_on_is_compared_where_it_was_a_part_of_the_rows() -> None:
+    whole, part = a_record("cars/tree/0"), a_record("cars/svm/0", max_rows=20_000)
+
+    table = {row[0]: row[1:] for row in rows(compared([whole, part], maximize=True))}
+
+    assert table["fitted on at most, rows"] == ["–", "20,000"]
+    assert "fitted on at most, rows" not in {row[0] for row in rows(compared([whole, whole], maximize=True))}
