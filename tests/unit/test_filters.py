@@ -11,6 +11,7 @@ from optimizer.errors import UserError
 from optimizer.records import TrialRecord
 from optimizer.views.compare import compared, rows
 from optimizer.views.filters import conditions, in_order
+from optimizer.views.formats import NOTHING
 
 TRIALS = [
     a_record("cars/tree/0", score=0.97, params={"depth": 6, "rate": 0.1, "kind": "gini"}, seconds=3.0),
@@ -85,5 +86,5 @@ def test_what_trials_were_fitted_on_is_compared_where_it_was_a_part_of_the_rows(
 
     table = {row[0]: row[1:] for row in rows(compared([whole, part], maximize=True))}
 
-    assert table["fitted on at most, rows"] == ["–", "20,000"]
+    assert table["fitted on at most, rows"] == [NOTHING, "20,000"]
     assert "fitted on at most, rows" not in {row[0] for row in rows(compared([whole, whole], maximize=True))}
