@@ -129,13 +129,17 @@ def main() -> None:
         name, folder = options.keep
         write({name: section(name, Path(folder))})
         return
+    worked: dict[str, Path] = {}
     for name in options.parts or PARTS:
         folder, part = working_folder(None, name), PARTS[name]
+        worked[name] = folder
         if name == "pruning":  # replayed is what was recorded before
             subprocess.run([sys.executable, "-m", "benchmarks.pruning", "record", str(folder)], cwd=ROOT, check=True)
             arguments = ["replay", str(folder)]
         else:
             arguments = [*part.arguments[1:], "--folder", str(folder)]
+        if name == "selection" and "models" in worked:  # the grid that was made a moment ago need not be made again
+            arguments += ["--made", f"nir={worked['models']}"]
         subprocess.run([sys.executable, "-m", f"benchmarks.{part.arguments[0]}", *arguments], cwd=ROOT, check=True)
         write({name: section(name, folder)})
 
