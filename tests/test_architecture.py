@@ -77,6 +77,7 @@ ISLANDS = {
     ),
     "the dashboard": (("views.dashboard",), ("numpy", "optuna", "pydantic", "sklearn", "pandas", "click",
                                              "optimizer.scheduler", "optimizer.config")),
+    "the command that checks a family": (("contract.judging",), ("numpy", "optuna", "sklearn", "pandas")),
     "a study file's reader": (("config.load",), ("numpy", "optuna", "pandas", "sklearn", "rich")),
 }
 
