@@ -74,6 +74,15 @@ PARTS = {
     "layouts": Part("Threads inside a fit against trials side by side", (
         "Every way to cut two cores into slots, on five shapes of table; the same recorded points for each."),
         ("layouts",)),
+    "models": Part("Three thousand models of a small table", (
+        "195 near-infrared spectra of 650 columns, five folds; every combination of each family's grid, the mix by "
+        "shares. A random forest has 200 trees; boosting stops early."), ("models", "nir")),
+    "selection": Part("A search that chooses against a whole grid", (
+        "Every model of two grids was made once. A sixth as many are then asked for by the run's own searches, and the "
+        "nearest model of the grid answers with its score and its seconds; five seeds, and one live run each that fits "
+        "what it asks. Gain is what a search's best is better than the median model, over what the grid's best is. "
+        "The points of coarse_to_fine follow from the space alone, so that its seeds agree."),
+        ("selection",)),
     "large": Part("One large table and eight workers", (
         "Proportional set sizes: a page that is shared by eight counts an eighth in each."), ("large",)),
 }
@@ -120,13 +129,17 @@ def main() -> None:
         name, folder = options.keep
         write({name: section(name, Path(folder))})
         return
+    worked: dict[str, Path] = {}
     for name in options.parts or PARTS:
         folder, part = working_folder(None, name), PARTS[name]
+        worked[name] = folder
         if name == "pruning":  # replayed is what was recorded before
             subprocess.run([sys.executable, "-m", "benchmarks.pruning", "record", str(folder)], cwd=ROOT, check=True)
             arguments = ["replay", str(folder)]
         else:
             arguments = [*part.arguments[1:], "--folder", str(folder)]
+        if name == "selection" and "models" in worked:  # the grid that was made a moment ago need not be made again
+            arguments += ["--made", f"nir={worked['models']}"]
         subprocess.run([sys.executable, "-m", f"benchmarks.{part.arguments[0]}", *arguments], cwd=ROOT, check=True)
         write({name: section(name, folder)})
 

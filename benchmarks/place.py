@@ -35,13 +35,13 @@ def fresh(folder: Path) -> Path:
 
 
 def note_code(folder: Path) -> str:
-    """The commit that is measured; it and the command, but for its folder, are left in the folder for the page."""
+    """The commit that is measured; it and the command, but for its folders, are left in the folder for the page."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True,
                             check=False).stdout.strip() or UNCOMMITTED
     (folder / "code.txt").write_text(f"{commit}\n", encoding="utf-8")
     module = Path(sys.argv[0])
     words = iter(sys.argv[1:])
-    given = [word for word in words if word != "--folder" or not next(words, "")]
+    given = [word for word in words if word not in ("--folder", "--made") or not next(words, "")]
     (folder / "command.txt").write_text(" ".join(("python -m", f"benchmarks.{module.stem}", *given)) + "\n",
                                         encoding="utf-8")
     return commit

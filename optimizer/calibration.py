@@ -168,7 +168,8 @@ class _Bench:
                 trial=f"{prepared.dataset}/{family}/{number}", attempt=1, lease=self._lease,
                 workload=CrossValidation(
                     table=prepared.fingerprint, family=family, metric=prepared.metric,
-                    params=described.space.complete(point), seed=prepared.seed, limits=(limit,)))))
+                    params=described.space.complete(point), seed=prepared.seed, limits=(limit,),
+                    max_rows=described.space.max_rows or None))))
         finished: list[JobFinished] = []
         for _, event in self._until(_FOLD_S):
             if isinstance(event, WorkerLost):

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 #: Share of a fit's seconds above which predicting the test rows is for promising trials only.
 _COSTLY = 0.1
 
-#: Of the draw of rows for a first, cheap fit.
-_LOOK_SEED = 0
-
 #: Predicting the test rows with all folds' models is never put off if it takes less than this, in seconds.
 _CHEAP_S = 0.25
 
@@ -116,8 +113,11 @@ class _Trial:
         meta = self.table.meta
         self.metric = get_metric(self.workload.metric)
         self.metric.check_task(meta.task)
-        # Two datasets may share a table and differ in the metric, and so in the scale of what is cached of it.
-        self._rows_name = f"{self.workload.table}/log1p" if self.metric.log_target else self.workload.table
+        # Two datasets may share a table and differ in the metric, and so in the scale of what is cached of it; families
+        # differ in the rows that they are fitted on.
+        scale = "/log1p" if self.metric.log_target else ""
+        part = f"/{self.workload.max_rows} rows" if self.workload.max_rows else ""
+        self._rows_name = f"{self.workload.table}{scale}{part}"
         self._test = FoldMean(log_target=self.metric.log_target)
         self._predicted_steps = 0
         width = len(meta.classes) if meta.task == "multiclass" else 1
@@ -144,13 +144,11 @@ class _Trial:
 
     def look_is_hopeless(self) -> bool:
         """Fit the first fold on a part of its training rows, and say whether its score is worse than the limit."""
-        import numpy as np
+        from optimizer.datasets.subsample import subsample
 
-        train, valid = self.table.split(0)
+        train, valid = self._split(0)
         # The same rows for every trial, so that looks can be compared.
-        chance = np.random.default_rng(_LOOK_SEED)
-        count = max(1, round(self.workload.look * len(train)))
-        rows = np.sort(chance.choice(train, size=count, replace=False))
+        rows = subsample(self.table, 0, train, max(1, round(self.workload.look * len(train))))
         data = fold_data(self.table, 0, rows, valid, name=f"{self._rows_name}/look", log_target=self.metric.log_target)
         model, _ = self._fitted(0, data, None)
         _, self.look_score = self._scored(model, valid, "the first look")
@@ -160,7 +158,7 @@ class _Trial:
     def take(self, step: int) -> float:
         """Fit one fold and, unless the fit was cut short, predict and score it; returns its seconds."""
         begun = working_time()
-        train, valid = self.table.split(step)
+        train, valid = self._split(step)
         model, fit_seconds = self._fit(step, train, valid)
         if not self.cut:
             self._record_fold(step, model, valid)
@@ -194,6 +192,15 @@ class _Trial:
             scores.append(self.metric.score(self.table.y[rows], from_stored(oof[rows], self.table.meta.task)))
         mean = statistics.fmean(scores)
         return mean if math.isfinite(mean) else None
+
+    def _split(self, step: int) -> tuple[Any, Any]:
+        """The rows that this step is fitted on, and those that it is scored on."""
+        from optimizer.datasets.subsample import subsample
+
+        train, valid = self.table.split(step)
+        if self.workload.max_rows is not None:
+            train = subsample(self.table, step, train, self.workload.max_rows)
+        return train, valid
 
     def _fit(self, step: int, train: Any, valid: Any) -> tuple[FittedModel, float]:
         workload = self.workload

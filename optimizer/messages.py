@@ -38,6 +38,8 @@ class CrossValidation(msgspec.Struct, frozen=True, kw_only=True):
     #: By step, then by checkpoint of `optimizer.curves`: validation loss above which a fit is cut short and the trial
     #: pruned. ``None`` where fits are not watched; empty where they are only watched.
     fit_limits: tuple[tuple[float | None, ...], ...] | None = None
+    #: Of each fold's training rows, how many a fit is made on at most; ``None`` for all of them.
+    max_rows: int | None = None
     #: Share of the first fold's training rows that a first, cheap fit is made on; 0 for none.
     look: float = 0.0
     #: Score of that fit worse than which the trial is pruned; ``None`` never prunes there.

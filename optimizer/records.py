@@ -23,6 +23,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     space: str
     seed: int
     metric: str
+    #: Of each fold's training rows, how many its fits were made on at most; ``None`` for all of them.
+    max_rows: int | None = None
     #: Mean over the evaluated folds; ``None`` for a failed trial, and for one whose first fit was cut short.
     score: float | None = None
     standard_error: float | None = None

@@ -63,6 +63,9 @@ class SearchSpace(msgspec.Struct, frozen=True):
     parameters: tuple[Parameter, ...]
     #: Name to value, for parameters that the person or the family has fixed.
     fixed: dict[str, Choice] = {}
+    #: Of each fold's training rows, how many a fit is made on at most; unset for all of them. A point that is fitted on
+    #: fewer rows is another point. (Not ``None``: what is not set is not hashed either.)
+    max_rows: int | msgspec.UnsetType = msgspec.UNSET
 
     def narrowed(self, family: str, overrides: Mapping[str, Any]) -> SearchSpace:
         """This space with the overrides of the study file applied.
@@ -91,7 +94,7 @@ class SearchSpace(msgspec.Struct, frozen=True):
         for name in self.fixed:
             if name in overrides:
                 fixed[name] = _fixed_anew(f"{family}.{name}", self.fixed[name], overrides[name])
-        return SearchSpace(tuple(parameters), fixed)
+        return SearchSpace(tuple(parameters), fixed, self.max_rows)
 
     def hash(self) -> str:
         """Sixteen hex digits that change whenever a point could mean something else."""

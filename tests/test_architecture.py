@@ -28,7 +28,8 @@ LAYERS: tuple[dict[str, set[str]], ...] = (
         "datasets": {"metrics", "models"}, "config": {"datasets", "metrics"},
     },
     {
-        "transport": set(), "store": set(), "prediction": {"store"}, "evaluation": {"prediction", "store"},
+        "transport": set(), "store": set(), "contract": set(), "prediction": {"store"},
+        "evaluation": {"prediction", "store"},
         "failures": set(), "growth": set(), "worker": {"evaluation", "failures", "growth", "store", "transport"},
     },
     {
@@ -78,6 +79,7 @@ ISLANDS = {
     "the governor of a run's share": (("governor",), ("msgspec", "numpy", "optuna")),
     "the dashboard": (("views.dashboard",), ("numpy", "optuna", "pydantic", "sklearn", "pandas", "click",
                                              "optimizer.scheduler", "optimizer.config")),
+    "the command that checks a family": (("contract.judging",), ("numpy", "optuna", "sklearn", "pandas")),
     "a study file's reader": (("config.load",), ("numpy", "optuna", "pandas", "sklearn", "rich")),
 }
 

@@ -62,6 +62,7 @@ def main() -> NoReturn:
 
 
 # Each module adds its commands to `cli`.
+import optimizer.cli.families  # noqa: E402
 import optimizer.cli.limits  # noqa: E402
 import optimizer.cli.machine  # noqa: E402
 import optimizer.cli.run  # noqa: E402

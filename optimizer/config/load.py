@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from optimizer.config import values
 from optimizer.config.mistakes import Mistakes, shown, shown_path
-from optimizer.config.names import NAME_RULE, KnownNames, is_name, is_utf8
+from optimizer.config.names import FAMILY_RULE, NAME_RULE, KnownNames, is_family_name, is_name, is_utf8
 from optimizer.config.place import Key
 from optimizer.config.problems import Entry, resolve_datasets
 from optimizer.config.resolved import FamilyChoice, ResourceLimits, StopRules, Study
@@ -43,9 +43,6 @@ _ENDLESS_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*"|'[^'\n]*')[ \t]*
 _NUL, _LONE_RETURN = re.compile(rb"\0"), re.compile(rb"\r(?!\n)")
 #: Budget where the file gives none.
 _TIME_PER_DATASET = "1h"
-
-#: It becomes a folder and a module.
-_OWN_NAME = r"[A-Za-z][A-Za-z0-9_]{0,49}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,9 +251,8 @@ def _check_names(file: StudyFile, known: KnownNames, mistakes: Mistakes, beside:
     for name, source in own.items():
         if name in known.families:
             mistakes.add(("family", name, "file"), f"{name!r} is a family that ships; call your own otherwise")
-        elif re.fullmatch(_OWN_NAME, name, re.ASCII) is None:
-            mistakes.add(("family", name), f"found {shown(name)}; the name of your own family is letters, digits and "
-                                           '"_", beginning with a letter')
+        elif not is_family_name(name):
+            mistakes.add(("family", name), f"found {shown(name)}; {FAMILY_RULE}")
         elif not (beside / source).is_file():
             mistakes.add(("family", name, "file"), f"there is no file {shown(str(beside / source))}")
     families = (*known.families, *own)
@@ -296,7 +292,8 @@ def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Stu
         time_s = values.duration(_TIME_PER_DATASET)
     choices = tuple(
         FamilyChoice(name=name, device=file.family[name].device, space=file.family[name].space,
-                     share=file.family[name].share, file=_beside(path, file.family[name].file))
+                     share=file.family[name].share, file=_beside(path, file.family[name].file),
+                     max_rows=file.family[name].max_rows)
         if name in file.family else FamilyChoice(name=name)
         for name in file.families
     )

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 #: Names of datasets and runs become folders, files and columns on a screen.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+#: The name of a person's own family becomes a folder and a module.
+_FAMILY_PATTERN = r"[A-Za-z][A-Za-z0-9_]{0,49}"
+FAMILY_RULE = 'the name of your own family is letters, digits and "_", beginning with a letter'
 NAME_RULE = 'letters, digits, ".", "_" and "-", beginning with a letter or digit, at most 100'
 
 
@@ -22,6 +25,11 @@ class KnownNames:
 def is_name(text: str) -> bool:
     """Whether a dataset or a run may be called so."""
     return re.fullmatch(NAME_PATTERN, text, re.ASCII) is not None and not text.endswith("\n")
+
+
+def is_family_name(text: str) -> bool:
+    """Whether a person's own family may be called so."""
+    return re.fullmatch(_FAMILY_PATTERN, text, re.ASCII) is not None
 
 
 def is_utf8(text: str) -> bool:

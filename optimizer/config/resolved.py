@@ -25,6 +25,8 @@ class FamilyChoice:
     file: str | None = None
     #: Of a dataset's budget, 0 to 1; ``None`` for an even part of what the others leave.
     share: float | None = None
+    #: Of each fold's training rows, how many it is fitted on at most; ``None`` for all of them.
+    max_rows: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

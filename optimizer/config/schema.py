@@ -140,6 +140,13 @@ class FamilySection(Keys):
         "in workers and in the process that asks it for its search space; see [your own](../families.md#your-own).",
         examples=["huber.py"],
     )
+    max_rows: Annotated[int, Field(ge=100, le=1_000_000_000)] | None = Field(
+        default=None,
+        description="It is fitted on at most so many of each fold's training rows, drawn once and the same for all its "
+        "trials; scores are of all validation rows. By default it is fitted on all. See "
+        "[large tables](../families.md#large-tables).",
+        examples=[20_000],
+    )
     share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
         description="Its part of each dataset's budget, in trials where the budget is in trials and else in time. "

@@ -132,7 +132,7 @@ class EstimatorFamily:
         """See `Family.describe`."""
         if summary.rows > self.most_rows:
             raise StepsAside(f"{self.name} takes too long on {summary.rows:,} rows; it is for up to "
-                             f"{self.most_rows:,}")
+                             f"{self.most_rows:,}, and max_rows in [family.{self.name}] fits it on a part of them")
         if summary.weighted and not self.weighs:
             raise StepsAside(f"{self.name} cannot weigh rows, and this dataset has weights")
         weights = parameters(summary) if self.weighs else ()

@@ -20,7 +20,8 @@ class Bars:
     def __init__(self, pruner: Pruner, searcher: Searcher, *, prepared: Prepared) -> None:
         self._pruner = pruner
         self._searcher = searcher
-        self._rows, self._steps = prepared.rows, prepared.steps
+        self._rows = min(prepared.rows, searcher.space.max_rows or prepared.rows)
+        self._steps = prepared.steps
         self._maximize = prepared.direction == "maximize"
         #: By kind of loss: of how many complete trials, and the limits inside fits.
         self._known: dict[str, tuple[int, FitLimits]] = {}

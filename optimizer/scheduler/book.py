@@ -254,7 +254,7 @@ class Book:
         look, look_limit = bars.look()
         return CrossValidation(
             table=ledger.prepared.fingerprint, family=lease.family, metric=ledger.prepared.metric,
-            params=trial.params, seed=trial.seed, device=trial.device,
+            params=trial.params, seed=trial.seed, device=trial.device, max_rows=trial.key.space.max_rows or None,
             device_required=lease.family in self._gpu_required, limits=lease.limits,
             fit_limits=bars.inside_fits(trial.params, ledger.families[lease.family].complete), look=look,
             look_limit=look_limit,
@@ -310,8 +310,8 @@ class Book:
         trial = self._under_way[lease.trial]
         record = msgspec.convert(
             {"trial": lease.trial, "attempt": lease.attempt, "params": trial.params, "space": trial.space,
-             "seed": trial.seed, "metric": ledger.prepared.metric, "table": ledger.prepared.fingerprint,
-             "slot": slot.name, "versions": dict(versions), "at": time.time(),
+             "seed": trial.seed, "max_rows": trial.key.space.max_rows or None, "metric": ledger.prepared.metric,
+             "table": ledger.prepared.fingerprint, "slot": slot.name, "versions": dict(versions), "at": time.time(),
              **({"slots": lease.slots, "peak_private_mb": round(lease.peak_mb, 1)} if isinstance(lease, Lease) else {}),
              **fields}, TrialRecord)
         previous = ledger.best.score if ledger.best else None

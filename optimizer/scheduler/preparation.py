@@ -163,9 +163,9 @@ class Preparation:
         self._describer = None
         try:
             answers = msgspec.json.decode(self._description)
-            spaces, refused = narrowed_spaces(answers, self._families)
+            spaces, refused = narrowed_spaces(answers, self._families, prepared.rows)
             prepared = msgspec.structs.replace(
-                prepared, notices=(*prepared.notices, *_widened(answers, self._families)))
+                prepared, notices=(*prepared.notices, *_widened(answers, self._families), *_fitted_on_a_part(spaces)))
         except (msgspec.DecodeError, msgspec.ValidationError):
             return self._failed(problem, _CRASHED.format(code=code))
         except UserError as error:
@@ -189,18 +189,24 @@ class Preparation:
 
 
 def _asked_of(dataset: str, summary: TableSummary, families: Sequence[FamilyChoice]) -> bytes:
-    return msgspec.json.encode([{"dataset": dataset, "family": f.name, "summary": summary} for f in families])
+    """Requests for their search spaces; a family that is fitted on a part of the rows is asked as if they were all."""
+    return msgspec.json.encode([
+        {"dataset": dataset, "family": f.name,
+         "summary": msgspec.structs.replace(summary, rows=min(summary.rows, f.max_rows or summary.rows))}
+        for f in families])
 
 
 def narrowed_spaces(
-    answers: Sequence[Mapping[str, Any]], families: Sequence[FamilyChoice],
+    answers: Sequence[Mapping[str, Any]], families: Sequence[FamilyChoice], rows: int,
 ) -> tuple[dict[str, SpaceDescription], dict[str, str]]:
     """The described spaces with the person's narrowing applied, and the families that could not describe theirs.
 
     A narrowing of a parameter that a family has on other tables but not on this one is left aside; whether a name is
-    known at all was checked before the start.
+    known at all was checked before the start. A space says on how many rows it is fitted where those are not all of
+    the table's ``rows``.
     """
     overrides = {f.name: f.space for f in families}
+    limits = {f.name: f.max_rows for f in families if f.max_rows is not None and f.max_rows < rows}
     spaces, refused = {}, {}
     for answer in answers:
         family = answer["family"]
@@ -210,6 +216,8 @@ def narrowed_spaces(
         described = msgspec.convert({"space": answer["space"], "starts": answer["starts"]}, SpaceDescription)
         known = {p.name for p in described.space.parameters} | set(described.space.fixed)
         space = described.space.narrowed(family, {k: v for k, v in overrides[family].items() if k in known})
+        if family in limits:
+            space = msgspec.structs.replace(space, max_rows=limits[family])
         starts = tuple(start for s in described.starts if (start := space.restricted(s)) and space.contains(start))
         spaces[family] = SpaceDescription(space=space, starts=starts)
     return spaces, refused
@@ -222,6 +230,12 @@ def _widened(answers: Sequence[Mapping[str, Any]], families: Sequence[FamilyChoi
                                   overrides[answer["family"]])]
 
 
+def _fitted_on_a_part(spaces: Mapping[str, SpaceDescription]) -> list[str]:
+    return [f"{family} is fitted on at most {described.space.max_rows:,} of each fold's training rows, as max_rows in "
+            f"[family.{family}] says; its scores are of all validation rows"
+            for family, described in spaces.items() if described.space.max_rows]
+
+
 def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[tuple[tuple[str, ...], str]]:
     """Mistakes in the narrowed search spaces by their key, found before any worker starts, on tables made up for it."""
     narrowed = [f for f in families if f.space]
@@ -230,28 +244,37 @@ def check_narrowing(families: Sequence[FamilyChoice], folder: Path) -> list[tupl
     # Metrics and balance with which a family offers all that it has, class weights too.
     summaries = [_example("binary", "f1", 2), _example("multiclass", "f1_macro", 3),
                  _example("regression", "mae", 0)]
+    # Of a spectrum they offer what is for spectra alone.
+    summaries += [msgspec.structs.replace(s, numeric=500, categorical=0, max_cardinality=0, missing=0.0, spectral=True)
+                  for s in summaries]
     child = Child("optimizer.models.describe", log=folder / "logs" / "preparation.log", given=msgspec.json.encode(
         [{"dataset": s.task, "family": f.name, "summary": s} for f in narrowed for s in summaries]))
     output = child.output()
     answers = msgspec.json.decode(output) if child.exit_code() == 0 else []
     mistakes: list[tuple[tuple[str, ...], str]] = []
     for family in narrowed:
-        known: dict[str, SpaceDescription] = {}
+        #: Spaces that have the name; on some tables its choices are others.
+        known: dict[str, list[SearchSpace]] = {}
         for answer in answers:
             if answer["family"] == family.name and "error" not in answer:
-                described = msgspec.convert({"space": answer["space"], "starts": ()}, SpaceDescription)
-                for name in [p.name for p in described.space.parameters] + list(described.space.fixed):
-                    known.setdefault(name, described)
-        merged = next(iter(known.values()), None)
+                space = msgspec.convert(answer["space"], SearchSpace)
+                for name in [p.name for p in space.parameters] + list(space.fixed):
+                    known.setdefault(name, []).append(space)
+        first = next(iter(known.values()), [])[:1]
         for name, value in family.space.items():
-            described_there = known.get(name, merged)
-            if described_there is None:
-                continue
-            try:
-                described_there.space.narrowed(family.name, {name: value})
-            except UserError as error:
-                mistakes.append((("family", family.name, "space", name), str(error)))
+            said = [_mistake(space, family.name, {name: value}) for space in known.get(name, first)]
+            if said and all(said):
+                mistakes.append((("family", family.name, "space", name), said[0]))
     return mistakes
+
+
+def _mistake(space: SearchSpace, family: str, override: Mapping[str, Any]) -> str:
+    """What is wrong with narrowing a space so; empty where nothing is."""
+    try:
+        space.narrowed(family, override)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _example(task: str, metric: str, classes: int) -> TableSummary:

@@ -320,6 +320,7 @@ def study_snapshot(study: Study, machine: Machine, past: Past) -> Record:
             "deadline": None if study.deadline is None else str(study.deadline),
             "stop": dataclasses.asdict(study.stop),
             "shares": {f.name: f.share for f in study.families if f.share is not None},
+            "max_rows": {f.name: f.max_rows for f in study.families if f.max_rows is not None},
         },
         "slots": [{"name": s.name, "cores": s.cores, "threads": s.threads,
                    "gpu": s.gpu.uuid if s.gpu else None, "memory_mb": round(s.memory_mb)}

@@ -65,10 +65,10 @@ class Searcher:
         return self._told
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Learn from trials told before, as far as their points fit this space."""
+        """Learn from trials told before, as far as their points fit this space and were fitted on as many rows."""
         for record in records:
             point = self.space.restricted(record.params)
-            if self.space.contains(point):
+            if self.space.contains(point) and record.max_rows == (self.space.max_rows or None):
                 self._remember(record)
                 self._seen.add(_key(point))
                 self._quarantine(record, point)

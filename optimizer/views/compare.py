@@ -32,6 +32,7 @@ def compared(trials: Sequence[TrialRecord], *, maximize: bool) -> dict[str, Any]
             "standard_error": t.standard_error, "pooled_score": t.pooled_score, "fold_scores": list(t.fold_scores),
             "seconds": t.seconds, "cpu_seconds": t.cpu_seconds, "peak_rss_mb": t.peak_rss_mb, "device": t.device,
             "best_iterations": list(t.best_iterations), "models_kept": t.models_kept, "predictions": t.predictions,
+            "max_rows": t.max_rows,
             "difference": None if t is first else _difference(first, t), "params": t.params,
         } for t in trials],
         "differing": [name for name in names if len({repr(t.params.get(name)) for t in trials}) > 1],
@@ -71,6 +72,8 @@ def rows(found: dict[str, Any]) -> list[list[str]]:
               row("CPU seconds", [f"{t['cpu_seconds']:.1f}" for t in trials]),
               row("memory", [f"{t['peak_rss_mb']:,.0f} MB" for t in trials]),
               row("device", [t["device"] for t in trials]),
+              *([row("fitted on at most, rows", [t["max_rows"] and f"{t['max_rows']:,}" for t in trials])]
+                if any(t["max_rows"] for t in trials) else []),
               row("models kept", ["yes" if t["models_kept"] else "no" for t in trials])]
     return table + [row(name, [_param(t["params"].get(name)) for t in trials]) for name in found["differing"]]
 

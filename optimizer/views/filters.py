@@ -29,8 +29,8 @@ FIELDS: Mapping[str, Callable[[TrialRecord], Any]] = {
     "state": lambda t: t.state, "score": lambda t: t.score, "pooled": lambda t: t.pooled_score,
     "error": lambda t: t.standard_error, "folds": lambda t: len(t.fold_scores), "seconds": lambda t: t.seconds,
     "fit_seconds": lambda t: t.fit_seconds, "cpu_seconds": lambda t: t.cpu_seconds, "memory": lambda t: t.peak_rss_mb,
-    "slot": lambda t: t.slot, "device": lambda t: t.device, "reason": lambda t: t.reason,
-    "at": lambda t: t.at,
+    "max_rows": lambda t: t.max_rows, "slot": lambda t: t.slot, "device": lambda t: t.device,
+    "reason": lambda t: t.reason, "at": lambda t: t.at,
 }
 
 

@@ -46,8 +46,15 @@ def lines(view: RunView, board: Iterable[Ranked], width: int | None = None) -> l
         page.append(Text(
             f"{counts['complete']:,} complete, {counts['pruned']:,} pruned, {counts['failed']:,} failed; "
             f"{near:,} within one standard error of the best"
-            + (f"; predictions of {evicted:,} evicted to keep the disk limit" if evicted else ""), style="dim"))
+            + (f"; predictions of {evicted:,} evicted to keep the disk limit" if evicted else "")
+            + _parts(view.trials(dataset)), style="dim"))
     return page if width is None else [clipped(line, width) for line in page]
+
+
+def _parts(trials: Iterable[TrialRecord]) -> str:
+    """Families with trials whose fits were made on a part of the rows."""
+    parts = {(t.family, t.max_rows) for t in trials if t.max_rows is not None}
+    return "".join(f"; {family} fitted on at most {rows:,} rows of a fold" for family, rows in sorted(parts))
 
 
 def _by_dataset(board: Iterable[Ranked]) -> list[tuple[str, list[Ranked]]]:
@@ -87,8 +94,8 @@ def as_data(board: Iterable[Ranked]) -> list[dict[str, Any]]:
             "fold_scores": list(t.fold_scores), "folds": len(t.fold_scores), "seconds": t.seconds,
             "fit_seconds": t.fit_seconds, "peak_rss_mb": t.peak_rss_mb, "slot": t.slot, "device": t.device,
             "within_one_standard_error": row.within_one_standard_error, "test_predicted": t.test_predicted,
-            "predictions": t.predictions, "models_kept": t.models_kept, "params": t.params, "reason": t.reason,
-            "at": t.at,
+            "predictions": t.predictions, "models_kept": t.models_kept, "params": t.params,
+            "max_rows": t.max_rows, "reason": t.reason, "at": t.at,
         }
         for row in board for t in (row.record,)
     ]

@@ -51,4 +51,5 @@ def test_an_unknown_family_answers_with_its_error_and_hurts_no_other() -> None:
 def test_a_family_that_steps_aside_says_why_in_its_own_words() -> None:
     large = msgspec.structs.replace(SUMMARY, rows=300_000)
     (answer,) = describe([DescribeRequest(dataset="d", family="svm", summary=large)])
-    assert answer.error == "svm takes too long on 300,000 rows; it is for up to 30,000"
+    assert answer.error == ("svm takes too long on 300,000 rows; it is for up to 30,000, and max_rows in [family.svm] "
+                            "fits it on a part of them")

@@ -417,3 +417,31 @@ def test_every_trial_looks_at_the_same_rows(run: Run) -> None:
     run.evaluate(one, "mae", look=0.3)
     run.evaluate(other, "mae", look=0.3, params={"depth": 9})
     assert list(one.folds[0].y_train) == list(other.folds[0].y_train)
+
+
+# Fits on a part of the rows.
+
+
+def test_a_trial_is_fitted_on_so_many_rows_of_each_fold_and_scored_on_all_validation_rows(run: Run) -> None:
+    regression(run, x_test=np.array([[10.0]]))
+    whole, part = StubFamily([off_by(1)]), StubFamily([off_by(1)])
+    run.evaluate(whole, "mae")
+    finished = run.evaluate(part, "mae", max_rows=12)
+
+    assert finished.outcome == "complete"
+    assert len(run.store.read_predictions(TRIAL, 1).oof[0]) == 40
+    for all_rows, drawn in zip(whole.folds, part.folds, strict=True):
+        assert len(drawn.y_train) == 12
+        assert set(drawn.y_train) < set(all_rows.y_train)
+        assert list(drawn.y_valid) == list(all_rows.y_valid)
+        assert drawn.key != all_rows.key, "what is cached of one is not the other's"
+
+
+def test_a_look_of_a_trial_on_a_part_of_the_rows_is_a_part_of_that_part(run: Run) -> None:
+    regression(run)
+    family = StubFamily([off_by(1)])
+    run.evaluate(family, "mae", max_rows=20, look=0.2)
+
+    look, first = family.folds[:2]
+    assert len(look.y_train) == 4
+    assert set(look.y_train) < set(first.y_train)

@@ -11,6 +11,7 @@ from optimizer.errors import UserError
 from optimizer.records import TrialRecord
 from optimizer.views.compare import compared, rows
 from optimizer.views.filters import conditions, in_order
+from optimizer.views.formats import NOTHING
 
 TRIALS = [
     a_record("cars/tree/0", score=0.97, params={"depth": 6, "rate": 0.1, "kind": "gini"}, seconds=3.0),
@@ -78,3 +79,12 @@ def test_a_pruned_trial_is_compared_on_the_folds_that_it_has() -> None:
 def test_trials_of_different_datasets_are_not_compared() -> None:
     with pytest.raises(UserError, match="different datasets cannot be compared"):
         compared([TRIALS[0], TRIALS[2]], maximize=True)
+
+
+def test_what_trials_were_fitted_on_is_compared_where_it_was_a_part_of_the_rows() -> None:
+    whole, part = a_record("cars/tree/0"), a_record("cars/svm/0", max_rows=20_000)
+
+    table = {row[0]: row[1:] for row in rows(compared([whole, part], maximize=True))}
+
+    assert table["fitted on at most, rows"] == [NOTHING, "20,000"]
+    assert "fitted on at most, rows" not in {row[0] for row in rows(compared([whole, whole], maximize=True))}

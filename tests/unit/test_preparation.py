@@ -186,7 +186,7 @@ def answer(family: str = "tree", **fields: Any) -> dict[str, Any]:
 
 
 def test_a_parameter_that_a_table_does_not_have_is_left_aside_there() -> None:
-    spaces, _ = narrowed_spaces([answer()], [FamilyChoice(name="tree", space={"depth": 4, "max_categories": 8})])
+    spaces, _ = narrowed_spaces([answer()], [FamilyChoice(name="tree", space={"depth": 4, "max_categories": 8})], 100)
 
     assert spaces["tree"].space == SPACE.narrowed("tree", {"depth": 4})
 
@@ -196,17 +196,45 @@ def test_starts_lose_what_was_fixed_and_those_outside_are_dropped() -> None:
     starts = [inside, {**inside, "rate": 0.9}]
 
     spaces, _ = narrowed_spaces([answer(starts=starts)],
-                                [FamilyChoice(name="tree", space={"depth": 4, "rate": {"high": 0.5}})])
+                                [FamilyChoice(name="tree", space={"depth": 4, "rate": {"high": 0.5}})], 100)
 
     assert spaces["tree"].starts == ({"rate": 0.1, "bootstrap": "no"},)
 
 
 def test_a_family_that_cannot_describe_itself_is_named_and_the_others_go_on() -> None:
     spaces, refused = narrowed_spaces([{"family": "tree", "error": "ValueError: no"}, answer("forest")],
-                                      [FamilyChoice(name="tree"), FamilyChoice(name="forest")])
+                                      [FamilyChoice(name="tree"), FamilyChoice(name="forest")], 100)
 
     assert refused == {"tree": "ValueError: no"}
     assert set(spaces) == {"forest"}
+
+
+def test_a_space_of_fits_on_a_part_of_the_rows_is_another_space() -> None:
+    families = [FamilyChoice(name="tree", max_rows=500)]
+
+    small = narrowed_spaces([answer()], families, 500)[0]["tree"].space
+    large = narrowed_spaces([answer()], families, 501)[0]["tree"].space
+
+    assert small == SPACE
+    assert large.max_rows == 500
+    assert large.hash() != SPACE.hash()
+    assert large.narrowed("tree", {"depth": 4}).max_rows == 500
+
+
+def test_a_family_that_is_given_a_part_of_the_rows_is_asked_as_if_they_were_all(folder: Path) -> None:
+    rows = "".join(f"{i},{i % 7},{'yes' if i % 7 > 3 else 'no'}\n" for i in range(300))
+    families = (FamilyChoice(name="svm", max_rows=100), FamilyChoice(name="extra_trees", max_rows=100),
+                FamilyChoice(name="random_forest"))
+
+    *_, ready = outcomes(Preparation([a_problem(folder, "cars", f"a,b,y\n{rows}")], families, folder))
+
+    assert isinstance(ready, DatasetReady)
+    leaf = {name: ready.spaces[name].space.parameters[0].domain.high for name in ("extra_trees", "random_forest")}
+    assert leaf == {"extra_trees": 5, "random_forest": 15}, "a twentieth of the rows"
+    said = [notice for notice in ready.prepared.notices if "max_rows" in notice]
+    assert said[0] == ("svm is fitted on at most 100 of each fold's training rows, as max_rows in [family.svm] says; "
+                       "its scores are of all validation rows")
+    assert len(said) == 2
 
 
 def test_mistakes_in_the_narrowing_are_found_before_any_table_is_read(folder: Path) -> None:
@@ -227,6 +255,15 @@ def test_mistakes_in_the_narrowing_are_found_before_any_table_is_read(folder: Pa
         (("family", "catboost", "space", "iterations"),
          f"catboost.iterations is not searched, it is {iterations}; give one value"),
     ]
+
+
+def test_what_is_searched_of_spectra_alone_can_be_narrowed(folder: Path) -> None:
+    families = (FamilyChoice(name="ridge", space={"scatter": "snv", "half_window": [3, 7], "scaling": "center"}),
+                FamilyChoice(name="pls", space={"scaling": "robust", "derivative": "third"}))
+
+    assert check_narrowing(families, folder) == [
+        (("family", "pls", "space", "derivative"), "pls.derivative: found 'third', expected one of ['none', "
+                                                   "'smoothed', 'first', 'second']")]
 
 
 def test_a_parameter_of_categorical_tables_is_known_whatever_the_table(folder: Path) -> None:

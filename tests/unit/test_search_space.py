@@ -93,6 +93,7 @@ def changed_spaces() -> dict[str, SearchSpace]:
         "a bound": SPACE.narrowed("tree", {"rate": {"high": 0.5}}),
         "a scale": SPACE.narrowed("tree", {"rate": {"log": False}}),
         "a choice": SPACE.narrowed("tree", {"bootstrap": ["no", "bernoulli"]}),
+        "fits on a part of the rows": msgspec.structs.replace(SPACE, max_rows=500),
         "a fixed value": SPACE.narrowed("tree", {"iterations": 200}),
         "a condition": SearchSpace((*SPACE.parameters[:-1], Parameter("temperature", Float(0.0, 2.0))), SPACE.fixed),
         "a name": SearchSpace((Parameter("eta", first.domain), *rest), SPACE.fixed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+import msgspec
 import pytest
 from optuna.trial import FrozenTrial
 from stubs.makers import SPACE, a_record
@@ -85,6 +86,14 @@ def test_no_point_of_a_few_choices_is_asked_twice_and_then_there_is_none() -> No
 
     assert len(set(first)) == 5
     assert any(searcher.ask(f"cars/tree/{number}") is None for number in range(5, 60))
+
+
+def test_scores_of_fits_on_other_rows_are_not_learned_from() -> None:
+    searcher = a_searcher(space=msgspec.structs.replace(SPACE, max_rows=500), starts=(POINT,))
+    searcher.restore([a_result(0, SPACE.complete(POINT)), a_result(1, SPACE.complete(OTHER), max_rows=500)])
+
+    assert [record.trial for record in searcher.told] == ["cars/tree/1"]
+    assert asked(searcher, 2) == SPACE.complete(POINT), "fitted on these rows it is new"
 
 
 @pytest.mark.parametrize("restored", [True, False])

@@ -1,0 +1,1 @@
+"""What every family promises, as claims that are judged: for the contract tests, and for a person's own file."""
