@@ -73,5 +73,6 @@ def serve(run: str, *, host: str, port: int | None, token: str | None, optuna: b
         show(f"{place.address}\n{what}; Ctrl-C ends it")
         sys.stdout.flush()
         if place.rules.token is not None and not place.rules.loopback:
-            say("note: the page is not encrypted on its way; on a network that others share, use an SSH tunnel", err=True)
+            say("note: the page is not encrypted on its way; on a network that others share, use an SSH tunnel",
+                err=True)
         answer(place, application)

@@ -18,8 +18,8 @@ from optimizer.errors import UserError
 
 _STATIC = Path(__file__).parent / "static"
 #: Our own, in the order in which they are put together.
-SCRIPTS = ("base.js", "words.js", "state.js", "charts.js", "board.js", "model.js", "compare.js", "search.js",
-           "parameters.js", "machine.js", "main.js")
+SCRIPTS = ("base.js", "words.js", "state.js", "charts.js", "columns.js", "board.js", "model.js", "outoffold.js",
+           "compare.js", "search.js", "parameters.js", "slots.js", "machine.js", "live.js", "main.js")
 _EXPORTS = re.compile(r"\bexport\s*\{([^{}]*)\}\s*;?")
 
 
@@ -93,8 +93,9 @@ def policy(*, live: bool) -> str:
     Styles may stand on elements, for both libraries place what they draw so; a live page may ask its own server.
     """
     scripts = " ".join(f"'sha256-{_digest(code)}'" for code in (our_code(), table_code(), plot_code()))
+    server = "'self'" if live else "'none'"
     return (f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; "
-            f"connect-src {"'self'" if live else "'none'"}; base-uri 'none'; form-action 'none'")
+            f"connect-src {server}; base-uri 'none'; form-action 'none'")
 
 
 def _digest(text: str) -> str:

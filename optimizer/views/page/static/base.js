@@ -6,7 +6,8 @@ function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "style") for (const [key, setting] of Object.entries(value)) element.style.setProperty(key, setting);
+    else if (name === "style")
+      for (const [key, setting] of Object.entries(value)) element.style.setProperty(key, setting);
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value != null) element.setAttribute(name, value);
   }
@@ -17,8 +18,12 @@ function el(tag, attributes = {}, ...children) {
 }
 
 function fill(element, ...children) {
-  element.replaceChildren(...children.flat(Infinity).filter((c) => c != null && c !== false)
-    .map((c) => (c instanceof Node ? c : String(c))));
+  element.replaceChildren(
+    ...children
+      .flat(Infinity)
+      .filter((c) => c != null && c !== false)
+      .map((c) => (c instanceof Node ? c : String(c))),
+  );
   return element;
 }
 
@@ -28,11 +33,16 @@ const mean = (values) => (values.length ? sum(values) / values.length : null);
 
 function quantile(sorted, share) {
   if (!sorted.length) return null;
-  const place = (sorted.length - 1) * share, low = Math.floor(place);
+  const place = (sorted.length - 1) * share,
+    low = Math.floor(place);
   return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (place - low);
 }
 
-const median = (values) => quantile([...values].sort((a, b) => a - b), 0.5);
+const median = (values) =>
+  quantile(
+    [...values].sort((a, b) => a - b),
+    0.5,
+  );
 
 function groupBy(items, key) {
   const found = new Map();
@@ -84,7 +94,8 @@ function bytes(size) {
 
 function clock(seconds, { date = true } = {}) {
   if (seconds == null) return NOTHING;
-  const d = new Date(seconds * 1000), two = (n) => String(n).padStart(2, "0");
+  const d = new Date(seconds * 1000),
+    two = (n) => String(n).padStart(2, "0");
   const time = `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
   return date ? `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${time}` : time;
 }
@@ -100,20 +111,45 @@ function valueText(value) {
 
 // Colours: told apart by most eyes (Okabe and Ito, and neighbours of theirs), the same family the same everywhere.
 
-const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#8a6fd1", "#7a8b3a", "#e0719a",
-  "#4a7f8c", "#a8653a", "#6d7f99", "#c0392b", "#2f9e9e", "#9b7bb8", "#5f9e4a"];
+const PALETTE = [
+  "#0072b2",
+  "#d55e00",
+  "#009e73",
+  "#cc79a7",
+  "#b58900",
+  "#56b4e9",
+  "#8a6fd1",
+  "#7a8b3a",
+  "#e0719a",
+  "#4a7f8c",
+  "#a8653a",
+  "#6d7f99",
+  "#c0392b",
+  "#2f9e9e",
+  "#9b7bb8",
+  "#5f9e4a",
+];
 
 const colourOf = (family) => PALETTE[Math.max(0, state.families.indexOf(family)) % PALETTE.length];
 
-const STATE_COLOUR = { complete: "var(--good)", pruned: "var(--dim)", failed: "var(--bad)", lost: "var(--bad)",
-  running: "var(--accent)", lent: "var(--line-strong)" };
+const STATE_COLOUR = {
+  complete: "var(--good)",
+  pruned: "var(--dim)",
+  failed: "var(--bad)",
+  lost: "var(--bad)",
+  running: "var(--accent)",
+  lent: "var(--line-strong)",
+};
 
 function familyMark(family) {
   return el("span", { class: "family" }, el("i", { class: "dot", style: { background: colourOf(family) } }), family);
 }
 
 function download(name, text, type = "text/csv") {
-  const link = el("a", { href: URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` })), download: name });
+  const link = el("a", {
+    href: URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` })),
+    download: name,
+  });
   document.body.append(link);
   link.click();
   link.remove();
@@ -138,14 +174,43 @@ function empty(title, text) {
 function smallTable(head, rows, attributes = {}) {
   const right = head.map((name) => String(name).startsWith(">"));
   const cell = (tag, content, i) => el(tag, { class: right[i] ? "number" : null }, content);
-  return el("div", { class: "scroll" }, el("table", { class: "plain", ...attributes },
-    el("thead", {}, el("tr", {}, head.map((name, i) => cell("th", String(name).replace(/^>/, ""), i)))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((content, i) => cell("td", content, i)))))));
+  return el(
+    "div",
+    { class: "scroll" },
+    el(
+      "table",
+      { class: "plain", ...attributes },
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          head.map((name, i) => cell("th", String(name).replace(/^>/, ""), i)),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        rows.map((row) =>
+          el(
+            "tr",
+            {},
+            row.map((content, i) => cell("td", content, i)),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 function card(title, note, ...content) {
-  return el("section", { class: "card" }, el("header", {}, el("h2", {}, title), note ? el("p", { class: "note" }, note) : null),
-    ...content);
+  return el(
+    "section",
+    { class: "card" },
+    el("header", {}, el("h2", {}, title), note ? el("p", { class: "note" }, note) : null),
+    ...content,
+  );
 }
 
 // Code of a library lies in the page compressed; it is unpacked and run when it is needed first.

@@ -7,52 +7,85 @@ const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&
 
 function baseLayout() {
   const [ink, dim, line, panel] = ["--ink", "--dim", "--line", "--panel"].map(cssColour);
-  const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, tickcolor: line, automargin: true, title: { standoff: 8 } };
+  const axis = {
+    gridcolor: line,
+    zerolinecolor: line,
+    linecolor: line,
+    tickcolor: line,
+    automargin: true,
+    title: { standoff: 8 },
+  };
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: "zoom", hovermode: "closest",
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    dragmode: "zoom",
+    hovermode: "closest",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: ink },
-    margin: { l: 56, r: 12, t: 10, b: 40 }, xaxis: { ...axis }, yaxis: { ...axis },
+    margin: { l: 56, r: 12, t: 10, b: 40 },
+    xaxis: { ...axis },
+    yaxis: { ...axis },
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 }, itemwidth: 30 },
     hoverlabel: { bgcolor: panel, bordercolor: line, font: { color: ink, size: 12 }, align: "left" },
-    colorway: PALETTE, modebar: { bgcolor: "rgba(0,0,0,0)", color: dim, activecolor: ink },
+    colorway: PALETTE,
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: dim, activecolor: ink },
   };
 }
 
 function merged(base, over) {
   const result = { ...base };
   for (const [name, value] of Object.entries(over)) {
-    const both = value && typeof value === "object" && !Array.isArray(value) && result[name] && typeof result[name] === "object";
+    const both =
+      value && typeof value === "object" && !Array.isArray(value) && result[name] && typeof result[name] === "object";
     result[name] = both ? merged(result[name], value) : value;
   }
   return result;
 }
 
-const CONFIG = { displaylogo: false, responsive: true, doubleClick: "reset+autosize",
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"] };
+const CONFIG = {
+  displaylogo: false,
+  responsive: true,
+  doubleClick: "reset+autosize",
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+};
 
 // A place for a plot, filled once it is in the page; `pick` is called with the trial of a point that is clicked.
 function chart(label, traces, layout = {}, { height = 340, pick = null } = {}) {
-  const place = el("div", { class: "chart", role: "img", "aria-label": label, style: { height: `${height}px` } },
-    el("span", { class: "waiting" }, "drawing"));
-  library("plot-code", () => window.Plotly).then(async () => {
-    if (!place.isConnected) return;
-    place.replaceChildren();
-    await window.Plotly.newPlot(place, traces, merged(baseLayout(), layout), CONFIG);
-    if (pick) place.on("plotly_click", (event) => event.points[0]?.customdata != null && pick(event.points[0].customdata));
-    place.dataset.drawn = "yes";
-  }).catch((error) => fill(place, empty("This plot cannot be drawn.", String(error.message ?? error))));
+  const place = el(
+    "div",
+    { class: "chart", role: "img", "aria-label": label, style: { height: `${height}px` } },
+    el("span", { class: "waiting" }, "drawing"),
+  );
+  library("plot-code", () => window.Plotly)
+    .then(async () => {
+      if (!place.isConnected) return;
+      place.replaceChildren();
+      await window.Plotly.newPlot(place, traces, merged(baseLayout(), layout), CONFIG);
+      if (pick)
+        place.on("plotly_click", (event) => event.points[0]?.customdata != null && pick(event.points[0].customdata));
+      place.dataset.drawn = "yes";
+    })
+    .catch((error) => fill(place, empty("This plot cannot be drawn.", String(error.message ?? error))));
   return place;
 }
 
-const openModel = (trial) => { location.hash = `#model/${encodeURIComponent(trial)}`; };
+const openModel = (trial) => {
+  location.hash = `#model/${encodeURIComponent(trial)}`;
+};
 
 // A cloud of trials by family; thousands of points are one path each, so that a page stays quick.
 function cloud(rows, x, y, text, extra = {}) {
   return [...groupBy(rows, (row) => row.family)].map(([family, of]) => ({
-    type: "scatter", mode: "markers", name: plain(family), legendgroup: family, x: of.map(x), y: of.map(y),
-    customdata: of.map((row) => row.trial), text: of.map((row) => plain(text(row))),
+    type: "scatter",
+    mode: "markers",
+    name: plain(family),
+    legendgroup: family,
+    x: of.map(x),
+    y: of.map(y),
+    customdata: of.map((row) => row.trial),
+    text: of.map((row) => plain(text(row))),
     hovertemplate: "%{text}<extra></extra>",
-    marker: { color: colourOf(family), size: 5, opacity: 0.6, line: { width: 0 } }, ...extra,
+    marker: { color: colourOf(family), size: 5, opacity: 0.6, line: { width: 0 } },
+    ...extra,
   }));
 }
 
@@ -60,9 +93,14 @@ const hover = (row) => `${row.trial}  ${scoreText(row.score, row.error)}  ${span
 
 // The range in which most scores lie: a few hopeless models must not press all others into a line.
 function scoreRange(rows, dataset) {
-  const values = rows.map((row) => row.score).filter((v) => v != null).sort((a, b) => a - b);
+  const values = rows
+    .map((row) => row.score)
+    .filter((v) => v != null)
+    .sort((a, b) => a - b);
   if (values.length < 8) return undefined;
-  const [low, high] = maximizes(dataset) ? [quantile(values, 0.08), values.at(-1)] : [values[0], quantile(values, 0.92)];
+  const [low, high] = maximizes(dataset)
+    ? [quantile(values, 0.08), values.at(-1)]
+    : [values[0], quantile(values, 0.92)];
   const room = (high - low) * 0.08 || Math.abs(high) * 0.01 || 1;
   return [low - room, high + room];
 }

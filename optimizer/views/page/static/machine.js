@@ -1,82 +1,267 @@
-// The run as work: who ran what where, what failed, what was spared, and what it was told to do.
-
-const OUTCOMES = { complete: 0.95, pruned: 0.45, failed: 0.95, lost: 0.95, running: 0.7, lent: 0.3 };
-
-function slotsView() {
-  const jobs = state.jobs.filter(Boolean), names = [...new Set([...state.slots.map((s) => s.name), ...jobs.map((job) => job.slot)])];
-  if (!jobs.length) return [empty("No job has started yet.", "Each slot gets a row, and each job a bar from its start to its end.")];
-  const now = state.alive ? state.at : Math.max(...jobs.map((job) => job.end ?? job.start)), busy = names.map((name) => slotUse(name, jobs, now));
-  const colours = (job) => (job.outcome === "lost" || job.outcome === "failed" ? cssColour("--bad") : job.outcome === "lent" ? cssColour("--line-strong") : colourOf(familyOf(job)));
-  // A path for each family and outcome: thousands of bars are a few lines with gaps, thick ones.
-  const traces = [...groupBy(jobs, (job) => `${familyOf(job)} ${job.outcome}`)].map(([, of]) => ({ type: "bar", orientation: "h", base: of.map((job) => job.start * 1000), x: of.map((job) => Math.max(0.02, (job.end ?? now) - job.start) * 1000), y: of.map((job) => plain(job.slot)),
-    text: of.map((job) => plain(`${job.trial}, attempt ${job.attempt}: ${job.outcome}, ${span((job.end ?? now) - job.start)}`)), customdata: of.map((job) => job.trial), hovertemplate: "%{text}<extra></extra>", textposition: "none",
-    name: plain(familyOf(of[0])), legendgroup: familyOf(of[0]), showlegend: of[0].outcome === "complete", marker: { color: colours(of[0]), opacity: OUTCOMES[of[0].outcome] ?? 0.7, line: { width: 0.5, color: cssColour("--panel") } } }));
-  return [card("Timeline of slots", "a bar is a job; pale ones were pruned, red ones failed or were lost, and the white between them was idle. Drag to look closer, double-click for all",
-    chart("Timeline of slots", traces, { barmode: "overlay", bargap: 0.25, xaxis: { type: "date", title: { text: "UTC" } }, yaxis: { type: "category", categoryorder: "array", categoryarray: names.map(plain).reverse() }, showlegend: true }, { height: Math.max(200, 34 * names.length + 120), pick: openModel })),
-  el("div", { class: "grid" }, card("How busy", "from the first job of a start to its last", smallTable(["slot", "cores", ">jobs", ">busy", ">idle", ">share", ">longest gap"], busy.map((use) => [use.name, use.cores, use.jobs, span(use.busy), span(use.idle), percent(use.share, 1), span(use.gaps[0]?.seconds ?? 0)]))),
-    card("Longest gaps", null, gapTable(busy))),
-  state.layouts.length ? card("How the cores were cut", null, smallTable(["dataset", ">slots", ">threads", "because"], state.layouts.map((l) => [l.dataset, l.slots, l.threads, l.reason]))) : null];
-}
-
-const familyOf = (job) => job.trial.split("/").at(-2) ?? "";
-
-function slotUse(name, jobs, now) {
-  const slot = state.slots.find((s) => s.name === name), of = jobs.filter((job) => job.slot === name).sort((a, b) => a.start - b.start), gaps = [];
-  const taken = sum(of.map((job) => (job.end ?? now) - job.start));
-  for (let i = 1; i < of.length; i++) {
-    const gap = of[i].start - (of[i - 1].end ?? now);
-    if (gap > 0) gaps.push({ name, seconds: gap, before: of[i] });
-  }
-  gaps.sort((a, b) => b.seconds - a.seconds);
-  const idle = sum(gaps.map((gap) => gap.seconds)), cores = slot?.cores ?? [];
-  return { name, jobs: of.length, busy: taken, idle, share: taken + idle ? taken / (taken + idle) : null, gaps, cores: slot ? `${cores.length > 2 ? `${cores[0]}–${cores.at(-1)}` : cores.join(", ")}${slot.gpu ? " + GPU" : ""}` : NOTHING };
-}
-
-function gapTable(busy) {
-  const gaps = busy.flatMap((use) => use.gaps.slice(0, 10)).sort((a, b) => b.seconds - a.seconds).slice(0, 10).filter((gap) => gap.seconds >= 0.05);
-  if (!gaps.length) return empty("No slot was idle between two jobs.");
-  return smallTable(["slot", ">idle for", "until", "that started"], gaps.map((gap) => [gap.name, span(gap.seconds), clock(gap.before.start), trialLink(gap.before.trial)]));
-}
+// The run as work: what failed, what was spared, and what it was told to do.
 
 function failuresView() {
-  const failed = shownRows({ everyDataset: true }).filter((row) => row.state === "failed"), parts = [];
-  const kinds = [...groupBy(failed, (row) => `${row.kind || "error"}\n${row.reason.replace(/\d+(\.\d+)?/g, "#")}`).values()].sort((a, b) => b.length - a.length);
+  const failed = shownRows({ everyDataset: true }).filter((row) => row.state === "failed"),
+    parts = [];
+  const kinds = [
+    ...groupBy(failed, (row) => `${row.kind || "error"}\n${row.reason.replace(/\d+(\.\d+)?/g, "#")}`).values(),
+  ].sort((a, b) => b.length - a.length);
   if (kinds.length) {
-    parts.push(card("Failed models by reason", `${count(failed.length, "model")} of ${state.rows.size.toLocaleString("en")}; reasons that differ in numbers only are one`, smallTable(["kind", ">models", "families", "datasets", "latest reason", "latest model", ">time lost"], kinds.map((of) => {
-      const last = of.reduce((a, b) => (b.at > a.at ? b : a));
-      return [el("span", { class: "state failed" }, last.kind || "error"), of.length, [...new Set(of.map((row) => row.family))].join(", "), [...new Set(of.map((row) => row.dataset))].join(", "), el("span", { class: "long" }, last.reason), trialLink(last.trial), span(sum(of.map((row) => row.seconds)))];
-    }), { id: "failures" })));
+    parts.push(
+      card(
+        "Failed models by reason",
+        `${count(failed.length, "model")} of ${state.rows.size.toLocaleString("en")}; reasons that differ in numbers only are one`,
+        smallTable(
+          ["kind", ">models", "families", "datasets", "latest reason", "latest model", ">time lost"],
+          kinds.map((of) => {
+            const last = of.reduce((a, b) => (b.at > a.at ? b : a));
+            return [
+              el("span", { class: "state failed" }, last.kind || "error"),
+              of.length,
+              [...new Set(of.map((row) => row.family))].join(", "),
+              [...new Set(of.map((row) => row.dataset))].join(", "),
+              el("span", { class: "long" }, last.reason),
+              trialLink(last.trial),
+              span(sum(of.map((row) => row.seconds))),
+            ];
+          }),
+          { id: "failures" },
+        ),
+      ),
+    );
   }
-  const lost = Object.entries(state.jobs_lost), workers = Object.entries(state.workers_lost), broken = state.datasets.filter((d) => d.failed);
-  if (lost.length) parts.push(card("Jobs lost with their workers", "their models were run again, at most twice", smallTable(["reason", ">jobs"], lost)));
+  const lost = Object.entries(state.jobs_lost),
+    workers = Object.entries(state.workers_lost),
+    broken = state.datasets.filter((d) => d.failed);
+  if (lost.length)
+    parts.push(
+      card(
+        "Jobs lost with their workers",
+        "their models were run again, at most twice",
+        smallTable(["reason", ">jobs"], lost),
+      ),
+    );
   if (workers.length) parts.push(card("Workers lost", null, smallTable(["reason", ">workers"], workers)));
-  if (broken.length) parts.push(card("Datasets that could not be used", null, smallTable(["dataset", "reason"], broken.map((d) => [d.dataset, d.failed]))));
-  if (state.spared.quarantined.length) parts.push(card("Quarantined", "took their workers with them to the last attempt; their points are not asked again", el("p", {}, state.spared.quarantined.map((trial) => [trialLink(trial), " "]))));
-  if (state.unreadable.length) parts.push(card("Unreadable in the journal", null, el("ul", {}, state.unreadable.map((text) => el("li", {}, text)))));
+  if (broken.length)
+    parts.push(
+      card(
+        "Datasets that could not be used",
+        null,
+        smallTable(
+          ["dataset", "reason"],
+          broken.map((d) => [d.dataset, d.failed]),
+        ),
+      ),
+    );
+  if (state.spared.quarantined.length)
+    parts.push(
+      card(
+        "Quarantined",
+        "took their workers with them to the last attempt; their points are not asked again",
+        el(
+          "p",
+          {},
+          state.spared.quarantined.map((trial) => [trialLink(trial), " "]),
+        ),
+      ),
+    );
+  if (state.unreadable.length)
+    parts.push(
+      card(
+        "Unreadable in the journal",
+        null,
+        el(
+          "ul",
+          {},
+          state.unreadable.map((text) => el("li", {}, text)),
+        ),
+      ),
+    );
   return parts.length ? parts : [empty("Nothing has failed.", "No model, no job, no worker, no dataset.")];
 }
 
 function sparedView() {
-  const s = state.spared, rows = s.rows.filter((row) => !state.hidden.has(row.family)), of = (name) => sum(rows.map((row) => row[name]));
-  const figures = [["models ended early", of("trials").toLocaleString("en")], ["folds not run", of("folds").toLocaleString("en")], ["time spared, estimated", span(of("seconds"))], ["spent on them", span(of("spent"))]];
-  const parts = [el("div", { class: "cards" }, figures.map(([name, figure]) => el("div", { class: "tile" }, el("span", { class: "name" }, name), el("span", { class: "figure" }, figure))))];
-  parts.push(card("Ended early, by what evidence", "time spared is the folds not run, at what a fold of the same model or family took", rows.length
-    ? smallTable(["dataset", "family", "evidence", ">models", ">folds not run", ">time spared", ">time spent"], rows.map((row) => [row.dataset, familyMark(row.family), s.evidence[row.evidence], row.trials, row.folds, span(row.seconds), span(row.spent)]), { id: "spared" })
-    : empty("No model was ended early.", `The pruner of this run is ${state.run.study.pruner ?? "none"}.`)));
+  const s = state.spared,
+    rows = s.rows.filter((row) => !state.hidden.has(row.family)),
+    of = (name) => sum(rows.map((row) => row[name]));
+  const figures = [
+    ["models ended early", of("trials").toLocaleString("en")],
+    ["folds not run", of("folds").toLocaleString("en")],
+    ["time spared, estimated", span(of("seconds"))],
+    ["spent on them", span(of("spent"))],
+  ];
+  const parts = [
+    el(
+      "div",
+      { class: "cards" },
+      figures.map(([name, figure]) =>
+        el("div", { class: "tile" }, el("span", { class: "name" }, name), el("span", { class: "figure" }, figure)),
+      ),
+    ),
+  ];
+  parts.push(
+    card(
+      "Ended early, by what evidence",
+      "time spared is the folds not run, at what a fold of the same model or family took",
+      rows.length
+        ? smallTable(
+            ["dataset", "family", "evidence", ">models", ">folds not run", ">time spared", ">time spent"],
+            rows.map((row) => [
+              row.dataset,
+              familyMark(row.family),
+              s.evidence[row.evidence],
+              row.trials,
+              row.folds,
+              span(row.seconds),
+              span(row.spent),
+            ]),
+            { id: "spared" },
+          )
+        : empty("No model was ended early.", `The pruner of this run is ${state.run.study.pruner ?? "none"}.`),
+    ),
+  );
   const stops = s.stops.filter((stop) => !state.hidden.has(stop.family));
-  if (stops.length) parts.push(card("Families that stopped or moved", null, smallTable(["family", "dataset", "", "reason"], stops.map((stop) => [familyMark(stop.family), stop.dataset ?? "all", stop.moved ? "moved" : "stopped", stop.reason]))));
-  if (s.finished.length) parts.push(card("Datasets that are done", null, smallTable(["dataset", "because", ">slot time"], s.finished.map((d) => [d.dataset, d.reason, span(d.used_s)]))));
-  if (s.same_content.length) parts.push(card("Datasets with the same content", "named twice; searched for each name", smallTable(["dataset", "same as"], s.same_content.map((d) => [d.dataset, d.same_as]))));
-  parts.push(card("Points evaluated twice", null, el("p", {}, s.repeated ? `${count(s.repeated, "model")} had the very parameters of an earlier one.` : "No point was evaluated twice.")));
+  if (stops.length)
+    parts.push(
+      card(
+        "Families that stopped or moved",
+        null,
+        smallTable(
+          ["family", "dataset", "", "reason"],
+          stops.map((stop) => [
+            familyMark(stop.family),
+            stop.dataset ?? "all",
+            stop.moved ? "moved" : "stopped",
+            stop.reason,
+          ]),
+        ),
+      ),
+    );
+  if (s.finished.length)
+    parts.push(
+      card(
+        "Datasets that are done",
+        null,
+        smallTable(
+          ["dataset", "because", ">slot time"],
+          s.finished.map((d) => [d.dataset, d.reason, span(d.used_s)]),
+        ),
+      ),
+    );
+  if (s.same_content.length)
+    parts.push(
+      card(
+        "Datasets with the same content",
+        "named twice; searched for each name",
+        smallTable(
+          ["dataset", "same as"],
+          s.same_content.map((d) => [d.dataset, d.same_as]),
+        ),
+      ),
+    );
+  parts.push(
+    card(
+      "Points evaluated twice",
+      null,
+      el(
+        "p",
+        {},
+        s.repeated
+          ? `${count(s.repeated, "model")} had the very parameters of an earlier one.`
+          : "No point was evaluated twice.",
+      ),
+    ),
+  );
   return parts;
 }
 
 function runView() {
-  const { run } = state, study = Object.entries(run.study).filter(([, value]) => value != null && !(Array.isArray(value) && !value.length));
-  return [el("div", { class: "grid" }, card("The run", null, el("dl", { class: "facts" }, [["state", runState()], ["because", run.reason || null], ["started", clock(run.started)], [run.state === "unfinished" ? "last event" : "ended", clock(run.ended)], ["ran for", span(run.seconds)], ["starts", run.starts], ["optimizer", run.version], ["page of", clock(state.at)]]
-    .filter(([, value]) => value != null).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]))),
-  card("The study", null, el("dl", { class: "facts" }, study.map(([name, value]) => [el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, Array.isArray(value) ? value.join(", ") : valueText(value))])))),
-  card("Datasets", null, smallTable(["dataset", "task", "metric", "target", ">rows", ">columns", ">test rows", ">folds", "classes"], state.datasets.map((d) => [d.dataset, d.task || el("span", { class: "mistake" }, d.failed), d.metric, d.problem.target ?? NOTHING, d.rows.toLocaleString("en"), d.columns, d.test_rows.toLocaleString("en"), d.repeats > 1 ? `${d.repeats} × ${d.folds}` : d.folds, el("span", { class: "cut" }, d.classes.slice(0, 12).join(", ") + (d.classes.length > 12 ? ` and ${d.classes.length - 12} more` : ""))]))),
-  card("Slots", null, smallTable(["slot", "cores", ">threads", "GPU", ">memory"], state.slots.map((s) => [s.name, (s.cores ?? []).join(", "), s.threads ?? NOTHING, s.gpu ?? NOTHING, memory(s.memory_mb)]))),
-  card("Notices", null, state.notices.length || state.datasets.some((d) => d.notices.length) ? el("ul", { class: "notices" }, state.notices.map((text) => el("li", {}, text)), state.datasets.flatMap((d) => d.notices.map((text) => el("li", {}, `${d.dataset}: ${text}`)))) : empty("Nothing to be told."))];
+  const { run } = state,
+    study = Object.entries(run.study).filter(([, value]) => value != null && !(Array.isArray(value) && !value.length));
+  return [
+    el(
+      "div",
+      { class: "grid" },
+      card(
+        "The run",
+        null,
+        el(
+          "dl",
+          { class: "facts" },
+          [
+            ["state", runState()],
+            ["because", run.reason || null],
+            ["started", clock(run.started)],
+            [run.state === "unfinished" ? "last event" : "ended", clock(run.ended)],
+            ["ran for", span(run.seconds)],
+            ["starts", run.starts],
+            ["optimizer", run.version],
+            ["page of", clock(state.at)],
+          ]
+            .filter(([, value]) => value != null)
+            .map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+        ),
+      ),
+      card(
+        "The study",
+        null,
+        el(
+          "dl",
+          { class: "facts" },
+          study.map(([name, value]) => [
+            el("dt", {}, name.replaceAll("_", " ")),
+            el("dd", {}, Array.isArray(value) ? value.join(", ") : valueText(value)),
+          ]),
+        ),
+      ),
+    ),
+    card(
+      "Datasets",
+      null,
+      smallTable(
+        ["dataset", "task", "metric", "target", ">rows", ">columns", ">test rows", ">folds", "classes"],
+        state.datasets.map((d) => [
+          d.dataset,
+          d.task || el("span", { class: "mistake" }, d.failed),
+          d.metric,
+          d.problem.target ?? NOTHING,
+          d.rows.toLocaleString("en"),
+          d.columns,
+          d.test_rows.toLocaleString("en"),
+          d.repeats > 1 ? `${d.repeats} × ${d.folds}` : d.folds,
+          el(
+            "span",
+            { class: "cut" },
+            d.classes.slice(0, 12).join(", ") + (d.classes.length > 12 ? ` and ${d.classes.length - 12} more` : ""),
+          ),
+        ]),
+      ),
+    ),
+    card(
+      "Slots",
+      null,
+      smallTable(
+        ["slot", "cores", ">threads", "GPU", ">memory"],
+        state.slots.map((s) => [
+          s.name,
+          (s.cores ?? []).join(", "),
+          s.threads ?? NOTHING,
+          s.gpu ?? NOTHING,
+          memory(s.memory_mb),
+        ]),
+      ),
+    ),
+    card(
+      "Notices",
+      null,
+      state.notices.length || state.datasets.some((d) => d.notices.length)
+        ? el(
+            "ul",
+            { class: "notices" },
+            state.notices.map((text) => el("li", {}, text)),
+            state.datasets.flatMap((d) => d.notices.map((text) => el("li", {}, `${d.dataset}: ${text}`))),
+          )
+        : empty("Nothing to be told."),
+    ),
+  ];
 }

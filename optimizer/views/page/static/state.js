@@ -3,9 +3,18 @@
 const content = JSON.parse(document.getElementById("run").textContent);
 
 const state = {
-  columns: content.columns, fields: content.fields, rows: new Map(), jobs: [], families: [], paramNames: [],
-  plots: new Map(Object.entries(content.plots ?? {})), importance: new Map(Object.entries(content.importance ?? {})),
-  dataset: null, hidden: new Set(), chosen: new Set(), version: 0,
+  columns: content.columns,
+  fields: content.fields,
+  rows: new Map(),
+  jobs: [],
+  families: [],
+  paramNames: [],
+  plots: new Map(Object.entries(content.plots ?? {})),
+  importance: new Map(Object.entries(content.importance ?? {})),
+  dataset: null,
+  hidden: new Set(),
+  chosen: new Set(),
+  version: 0,
 };
 
 // Take in all there is, or what changed since.
@@ -27,8 +36,19 @@ function takeIn(update) {
   for (const [place, slot, trial, attempt, start, end, outcome, slots] of update.jobs) {
     state.jobs[place] = { slot, trial, attempt, start, end, outcome, slots };
   }
-  for (const name of ["run", "datasets", "slots", "spaces", "layouts", "spared", "jobs_lost", "workers_lost", "notices",
-    "unreadable"]) state[name] = update[name];
+  for (const name of [
+    "run",
+    "datasets",
+    "slots",
+    "spaces",
+    "layouts",
+    "spared",
+    "jobs_lost",
+    "workers_lost",
+    "notices",
+    "unreadable",
+  ])
+    state[name] = update[name];
   // In the order in which they came, so that no colour changes while one looks.
   state.families = [...new Set([...(update.anew ? [] : state.families), ...update.families])];
   state.byName = new Map(state.datasets.map((d) => [d.dataset, d]));
@@ -49,10 +69,12 @@ function rank() {
   for (const [dataset, rows] of groupBy(state.rows.values(), (row) => row.dataset)) {
     if (!state.byName.get(dataset)?.direction) continue;
     const sign = maximizes(dataset) ? -1 : 1;
-    const ranked = rows.filter((row) => row.state === "complete" && row.score != null)
+    const ranked = rows
+      .filter((row) => row.state === "complete" && row.score != null)
       .sort((a, b) => sign * (a.score - b.score) || a.at - b.at);
     if (!ranked.length) continue;
-    const best = ranked[0], reach = best.error ?? 0;
+    const best = ranked[0],
+      reach = best.error ?? 0;
     state.best.set(dataset, best);
     ranked.forEach((row, i) => {
       row.rank = i + 1;
@@ -63,14 +85,16 @@ function rank() {
 
 // What the views draw: rows of the chosen dataset (all of them where none is chosen) and families.
 function shownRows({ everyDataset = false } = {}) {
-  return [...state.rows.values()].filter((row) => !state.hidden.has(row.family)
-    && (everyDataset || row.dataset === state.dataset));
+  return [...state.rows.values()].filter(
+    (row) => !state.hidden.has(row.family) && (everyDataset || row.dataset === state.dataset),
+  );
 }
 
 const shownFamilies = () => state.families.filter((family) => !state.hidden.has(family));
 const metricOf = (dataset) => state.byName.get(dataset)?.metric ?? "score";
 const betterText = (dataset) => `${metricOf(dataset)}, ${maximizes(dataset) ? "higher" : "lower"} is better`;
-const trialLink = (trial, text = trial) => el("a", { href: `#model/${encodeURIComponent(trial)}`, class: "trial" }, text);
+const trialLink = (trial, text = trial) =>
+  el("a", { href: `#model/${encodeURIComponent(trial)}`, class: "trial" }, text);
 
 // Plots and importances are in a file, or asked for.
 async function ask(path, query) {
@@ -83,9 +107,12 @@ async function plotsOf(row) {
   const key = content.live ? `${row.trial} ${row.attempt} ${row.predictions}` : row.trial;
   if (!state.plots.has(key)) {
     if (!content.live) {
-      return { missing: row.state === "complete"
-        ? "A report holds the plots of the best three models of each family; `optimizer serve` shows those of any."
-        : `A ${row.state} trial has no out-of-fold predictions of every row.` };
+      return {
+        missing:
+          row.state === "complete"
+            ? "A report holds the plots of the best three models of each family; `optimizer serve` shows those of any."
+            : `A ${row.state} trial has no out-of-fold predictions of every row.`,
+      };
     }
     state.plots.set(key, await ask("plots", { trial: row.trial }));
   }
@@ -95,8 +122,8 @@ async function plotsOf(row) {
 async function importanceOf(dataset, family) {
   const key = `${dataset}/${family}`;
   if (!content.live) return state.importance.get(key) ?? { missing: "no trial" };
-  const known = state.importance.get(key), now = [...state.rows.values()]
-    .filter((row) => row.dataset === dataset && row.family === family).length;
+  const known = state.importance.get(key),
+    now = [...state.rows.values()].filter((row) => row.dataset === dataset && row.family === family).length;
   if (known && now < known.asked * 1.1) return known;
   const found = { ...(await ask("importance", { dataset, family })), asked: now };
   state.importance.set(key, found);

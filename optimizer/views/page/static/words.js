@@ -53,7 +53,8 @@ function conditions(text) {
 }
 
 function nearest(word, names) {
-  let best = null, least = Math.max(2, Math.floor(word.length * 0.4)) + 1;
+  let best = null,
+    least = Math.max(2, Math.floor(word.length * 0.4)) + 1;
   for (const name of names) {
     const away = distance(word.toLowerCase(), name.toLowerCase());
     if (away < least) [best, least] = [name, away];
