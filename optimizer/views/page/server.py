@@ -45,6 +45,8 @@ class LivePage:
         self.folder = folder
         self._lock = threading.Lock()
         self._gathered = Gathered.of(folder)
+        # A page that was open before this server started must not take its updates for those of the last one.
+        self._begun = time.time_ns() // 1_000_000
         self._plots: dict[tuple[str, int, str], dict[str, Any]] = {}
         self._importances: dict[tuple[str, str, int], dict[str, Any]] = {}
 
@@ -52,18 +54,18 @@ class LivePage:
         """The page as it is now."""
         with self._lock:
             self._gathered.follow()
-            content = {**self._gathered.everything(), **self._state()}
+            content = {**self._gathered.everything(), **self._state(), "generation": self._generation}
         return build.render({**content, "live": {"poll_s": POLL_S}, "plots": {}, "importance": {}})
 
     def changes(self, generation: int, change: int) -> bytes:
         """What an open page that knows so much has to learn, as JSON."""
         with self._lock:
             self._gathered.follow()
-            known = generation == self._gathered.generation and change <= self._gathered.change
+            known = generation == self._generation and change <= self._gathered.change
             if known and change == self._gathered.change:
                 return msgspec.json.encode({"generation": generation, "change": change, **self._state()})
             found = self._gathered.since(change if known else 0)
-            return msgspec.json.encode({**found, **self._state(), "anew": not known})
+            return msgspec.json.encode({**found, **self._state(), "generation": self._generation, "anew": not known})
 
     def plots(self, trial: str) -> dict[str, Any]:
         """The out-of-fold plots of a trial; raises `UserError` for an unknown one."""
@@ -96,6 +98,10 @@ class LivePage:
                 del self._importances[old]
             self._importances[dataset, family, len(trials)] = found
         return found
+
+    @property
+    def _generation(self) -> int:
+        return self._begun + self._gathered.generation
 
     def _state(self) -> dict[str, Any]:
         """What is true now whether or not the journal grew."""
@@ -135,4 +141,4 @@ def _json(content: Any, status: int = 200) -> Response:
 def _whole(request: Request, name: str) -> int:
     """A whole number of the question; -1, which is never up to date, for anything else."""
     text = request.query_params.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else -1
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1

@@ -49,6 +49,7 @@ function draw() {
     focused = document.activeElement?.id;
   if (view === "model") lastOpened = argument ?? lastModel();
   for (const place of document.querySelectorAll(".chart")) window.Plotly?.purge(place);
+  board.table?.destroy();
   board.table = null;
   document.title = `${name} – ${state.run.name}`;
   drawHeader();
