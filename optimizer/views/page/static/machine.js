@@ -162,7 +162,7 @@ function sparedView() {
   parts.push(
     card(
       "Points evaluated twice",
-      null,
+      "a point that a sampler draws again is drawn anew before it costs anything; the journal does not count those",
       el(
         "p",
         {},
