@@ -102,7 +102,7 @@ def test_the_board_is_filtered_by_the_words_of_the_leaderboard(page: Watched, st
         expected = {t.trial for t in trials if conditions(words, trials)(t)}
         assert page.total() == len(expected), words
         assert set(page.rows()) == expected, words
-    page.tab.fill("#where", "famly = xgboost")
+    page.tab.fill("#where", "fam1ly = xgboost")
     assert "did you mean “family”" in page.tab.inner_text("#mistake")
     page.tab.fill("#where", "score > high")
     assert "compares numbers" in page.tab.inner_text("#mistake")
@@ -284,7 +284,7 @@ def test_optunas_dashboard_opens_on_a_copy_and_changes_nothing(study: Path) -> N
 
 
 def test_mistakes_are_answered_with_what_to_do(study: Path, tmp_path: Path) -> None:
-    for words, said in ((("report", "smal"), "did you mean 'small'"), (("serve", "smal"), "did you mean 'small'"),
+    for words, said in ((("report", "small2"), "did you mean 'small'"), (("serve", "small2"), "did you mean 'small'"),
                         (("report", study, "--out", tmp_path / "no" / "r.html"), "there is no folder"),
                         (("report", study, "--out", tmp_path), "name a file in it"),
                         (("serve", study, "--host", "no-such-host.invalid"), "no address of this machine"),

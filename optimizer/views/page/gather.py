@@ -117,7 +117,8 @@ class Gathered:
 
 def _dataset(view: Any) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(view)
-    found["problem"] = {name: value for name, value in found["problem"].items() if name in ("target", "name")}
+    # Paths of the person's machine are nobody's affair whom a report is sent to.
+    del found["problem"]
     return found
 
 

@@ -76,6 +76,7 @@ function scoreText(value, error = null, withError = true) {
 
 function span(seconds) {
   if (seconds == null) return NOTHING;
+  if (seconds < 0.995) return seconds < 0.00095 ? "0 s" : `${+seconds.toPrecision(2)} s`;
   if (seconds < 99.5) return seconds < 9.95 ? `${seconds.toFixed(1)} s` : `${seconds.toFixed(0)} s`;
   if (seconds / 60 < 100) return `${(seconds / 60).toFixed(1)} min`;
   return seconds / 3600 < 100 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86400).toFixed(1)} d`;
@@ -87,10 +88,6 @@ function memory(megabytes) {
 }
 
 const percent = (share, digits = 0) => (share == null ? NOTHING : `${(100 * share).toFixed(digits)} %`);
-
-function bytes(size) {
-  return size < 1e6 ? `${(size / 1e3).toFixed(0)} kB` : `${(size / 1e6).toFixed(1)} MB`;
-}
 
 function clock(seconds, { date = true } = {}) {
   if (seconds == null) return NOTHING;
@@ -111,35 +108,15 @@ function valueText(value) {
 
 // Colours: told apart by most eyes (Okabe and Ito, and neighbours of theirs), the same family the same everywhere.
 
-const PALETTE = [
-  "#0072b2",
-  "#d55e00",
-  "#009e73",
-  "#cc79a7",
-  "#b58900",
-  "#56b4e9",
-  "#8a6fd1",
-  "#7a8b3a",
-  "#e0719a",
-  "#4a7f8c",
-  "#a8653a",
-  "#6d7f99",
-  "#c0392b",
-  "#2f9e9e",
-  "#9b7bb8",
-  "#5f9e4a",
-];
-
-const colourOf = (family) => PALETTE[Math.max(0, state.families.indexOf(family)) % PALETTE.length];
-
-const STATE_COLOUR = {
-  complete: "var(--good)",
-  pruned: "var(--dim)",
-  failed: "var(--bad)",
-  lost: "var(--bad)",
-  running: "var(--accent)",
-  lent: "var(--line-strong)",
+const PALETTE = {
+  light:
+    "#0072b2 #d55e00 #009e73 #cc79a7 #b58900 #56b4e9 #8a6fd1 #7a8b3a #e0719a #4a7f8c #a8653a #6d7f99 #c0392b #2f9e9e",
+  dark: "#4ba3e3 #f0803c #2fc193 #e39bc4 #d9ab2b #7fccf5 #ac97ee #a3b65c #f08fb0 #74aebd #d08f63 #98a9c4 #ee6f62 #52c4c4",
 };
+
+const palette = () => PALETTE[isDark() ? "dark" : "light"].split(" ");
+const colourAt = (place) => palette()[Math.max(0, place) % palette().length];
+const colourOf = (family) => colourAt(state.families.indexOf(family));
 
 function familyMark(family) {
   return el("span", { class: "family" }, el("i", { class: "dot", style: { background: colourOf(family) } }), family);

@@ -349,7 +349,8 @@ function summaryCards() {
           onclick: choosing,
           title: d.failed || null,
         },
-        el("span", { class: "name" }, d.dataset, el("small", {}, d.direction ? betterText(d.dataset) : "")),
+        el("span", { class: "name" }, d.dataset),
+        el("span", { class: "under" }, d.direction ? betterText(d.dataset) : ""),
         d.failed
           ? el("span", { class: "mistake" }, "could not be used")
           : el("span", { class: "figure" }, best ? scoreText(best.score, best.error) : NOTHING),
@@ -359,15 +360,18 @@ function summaryCards() {
           best
             ? [
                 el("i", { class: "dot", style: { background: colourOf(best.family) } }),
-                `${best.family}/${best.number}`,
-                ` · ${rows.filter((row) => row.near).length} within 1 s.e.`,
+                ` ${best.family}/${best.number}`,
+                ` · ${rows.filter((row) => row.near).length.toLocaleString("en")} within 1 s.e.`,
               ]
             : "no complete model",
         ),
         el(
           "span",
           { class: "under" },
-          `${of("complete").toLocaleString("en")} complete · ${of("pruned").toLocaleString("en")} pruned · ${of("failed").toLocaleString("en")} failed`,
+          ["complete", "pruned", "failed"]
+            .filter((name) => name === "complete" || of(name))
+            .map((name) => `${of(name).toLocaleString("en")} ${name}`)
+            .join(" · "),
         ),
       );
     }),

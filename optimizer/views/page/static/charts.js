@@ -26,7 +26,7 @@ function baseLayout() {
     yaxis: { ...axis },
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 }, itemwidth: 30 },
     hoverlabel: { bgcolor: panel, bordercolor: line, font: { color: ink, size: 12 }, align: "left" },
-    colorway: PALETTE,
+    colorway: palette(),
     modebar: { bgcolor: "rgba(0,0,0,0)", color: dim, activecolor: ink },
   };
 }
@@ -45,7 +45,7 @@ const CONFIG = {
   displaylogo: false,
   responsive: true,
   doubleClick: "reset+autosize",
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+  modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
 };
 
 // A place for a plot, filled once it is in the page; `pick` is called with the trial of a point that is clicked.
@@ -59,7 +59,13 @@ function chart(label, traces, layout = {}, { height = 340, pick = null } = {}) {
     .then(async () => {
       if (!place.isConnected) return;
       place.replaceChildren();
-      await window.Plotly.newPlot(place, traces, merged(baseLayout(), layout), CONFIG);
+      await window.Plotly.newPlot(place, traces, merged(baseLayout(), layout), {
+        ...CONFIG,
+        displayModeBar: innerWidth < 700 ? false : "hover",
+      });
+      place.on("plotly_relayout", (change) => {
+        live.held = Object.keys(change).some((name) => name.includes(".range["));
+      });
       if (pick)
         place.on("plotly_click", (event) => event.points[0]?.customdata != null && pick(event.points[0].customdata));
       place.dataset.drawn = "yes";
@@ -103,4 +109,25 @@ function scoreRange(rows, dataset) {
     : [values[0], quantile(values, 0.92)];
   const room = (high - low) * 0.08 || Math.abs(high) * 0.01 || 1;
   return [low - room, high + room];
+}
+
+// Ticks of a logarithmic axis that do not crowd: powers of ten, and what is between them where there are few.
+function logAxis(values) {
+  const there = values.filter((v) => v > 0);
+  if (!there.length) return { type: "log" };
+  const low = Math.floor(Math.log10(Math.min(...there))),
+    high = Math.ceil(Math.log10(Math.max(...there)));
+  const steps = high - low <= 1 ? [1, 2, 3, 5] : high - low <= 2 ? [1, 3] : [1],
+    every = Math.ceil((high - low + 1) / 5);
+  const ticks = [];
+  for (let power = low; power <= high; power += steps.length > 1 ? 1 : every) {
+    for (const step of steps) ticks.push(step * 10 ** power);
+  }
+  return { type: "log", tickmode: "array", tickvals: ticks, ticktext: ticks.map(tickText) };
+}
+
+function tickText(value) {
+  const power = Math.floor(Math.log10(value) + 1e-9);
+  if (power >= -3 && power < 5) return String(+value.toPrecision(2));
+  return `${+(value / 10 ** power).toPrecision(2)}e${power}`;
 }

@@ -172,7 +172,7 @@ function differencesTo(first, rows) {
       },
     ],
     {
-      yaxis: { type: "category" },
+      yaxis: { type: "category", range: [-0.7, others.length - 0.3] },
       xaxis: {
         title: { text: `${plain(metricOf(first.dataset))}, ${maximizes(first.dataset) ? "right" : "left"} is better` },
         zeroline: true,

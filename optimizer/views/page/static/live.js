@@ -1,6 +1,8 @@
 // What comes in while the run goes on: every few seconds only what changed is asked for.
 
-const live = { trouble: "", fresh: false };
+const live = { trouble: "", held: false, drawnAt: 0 };
+// Plots are drawn anew this often, not with each model: one shall be able to look at them.
+const REDRAW_MS = 15_000;
 
 async function poll() {
   if (!document.hidden) {
@@ -15,9 +17,8 @@ async function poll() {
         refreshBoard();
         drawHeader();
         drawTabs();
-      } else if (grew && view !== "model" && view !== "compare" && !beingUsed()) draw();
+      } else if (drawnVersion !== state.version && redrawn(view, before !== runState())) draw();
       else drawHeader();
-      if (before !== runState()) drawHeader();
     } catch (error) {
       live.trouble = `no answer since ${clock(state.at, { date: false })}; is \`optimizer serve\` still there?`;
       drawHeader();
@@ -26,9 +27,10 @@ async function poll() {
   setTimeout(poll, content.live.poll_s * 1000);
 }
 
-// A plot that one is looking into is not drawn anew under one's hand.
-function beingUsed() {
-  const place = document.querySelector(".chart:hover"),
-    open = document.querySelector("details[open], dialog[open]");
-  return Boolean(place || open || document.activeElement?.closest?.("select"));
+// A view is drawn anew when it is due, and not while one has looked closer into a plot or has something open in it.
+function redrawn(view, ended) {
+  if (view === "model" || view === "compare" || live.held) return false;
+  const used = document.querySelector(".chart:hover, details[open], dialog[open]");
+  if (used || document.activeElement?.closest?.("select")) return false;
+  return ended || performance.now() - live.drawnAt > REDRAW_MS;
 }

@@ -177,7 +177,10 @@ function sparedView() {
 
 function runView() {
   const { run } = state,
-    study = Object.entries(run.study).filter(([, value]) => value != null && !(Array.isArray(value) && !value.length));
+    study = Object.entries(run.study)
+      .map(([name, value]) => (name.endsWith("_s") ? [name.slice(0, -2), span(value)] : [name, settingText(value)]))
+      .filter(([, text]) => text),
+    notices = [...state.notices, ...state.datasets.flatMap((d) => d.notices.map((text) => `${d.dataset}: ${text}`))];
   return [
     el(
       "div",
@@ -190,7 +193,7 @@ function runView() {
           { class: "facts" },
           [
             ["state", runState()],
-            ["because", run.reason || null],
+            ["because", run.reason === run.state ? null : run.reason || null],
             ["started", clock(run.started)],
             [run.state === "unfinished" ? "last event" : "ended", clock(run.ended)],
             ["ran for", span(run.seconds)],
@@ -208,10 +211,7 @@ function runView() {
         el(
           "dl",
           { class: "facts" },
-          study.map(([name, value]) => [
-            el("dt", {}, name.replaceAll("_", " ")),
-            el("dd", {}, Array.isArray(value) ? value.join(", ") : valueText(value)),
-          ]),
+          study.map(([name, value]) => [el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, value)]),
         ),
       ),
     ),
@@ -224,7 +224,7 @@ function runView() {
           d.dataset,
           d.task || el("span", { class: "mistake" }, d.failed),
           d.metric,
-          d.problem.target ?? NOTHING,
+          d.target || NOTHING,
           d.rows.toLocaleString("en"),
           d.columns,
           d.test_rows.toLocaleString("en"),
@@ -254,14 +254,25 @@ function runView() {
     card(
       "Notices",
       null,
-      state.notices.length || state.datasets.some((d) => d.notices.length)
+      notices.length
         ? el(
             "ul",
             { class: "notices" },
-            state.notices.map((text) => el("li", {}, text)),
-            state.datasets.flatMap((d) => d.notices.map((text) => el("li", {}, `${d.dataset}: ${text}`))),
+            [...new Set(notices)].map((text) => el("li", {}, text)),
           )
         : empty("Nothing to be told."),
     ),
   ];
+}
+
+// A setting of the study in words; nothing for one that says nothing.
+function settingText(value) {
+  if (value == null) return "";
+  if (Array.isArray(value)) return value.map(settingText).join(", ");
+  if (typeof value !== "object") return valueText(value);
+  const parts = Object.entries(value).map(([name, of]) => [name, settingText(of)]);
+  return parts
+    .filter(([, text]) => text)
+    .map((part) => part.join(" "))
+    .join(", ");
 }

@@ -58,6 +58,7 @@ function draw() {
   fill(document.getElementById("main"), make(argument));
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   drawnVersion = state.version;
+  Object.assign(live, { held: false, drawnAt: performance.now() });
 }
 
 let drawnVersion = 0;

@@ -16,7 +16,7 @@ function modelView(trial) {
     .catch((error) => fill(plots, empty("The predictions cannot be shown.", String(error.message ?? error))));
   return [
     modelHead(row),
-    el("div", { class: "grid" }, factsCard(row, best), paramsCard(row, best), foldsCard(row, best)),
+    el("div", { class: "grid three" }, factsCard(row, best), paramsCard(row, best), foldsCard(row, best)),
     el(
       "h2",
       { class: "part" },

@@ -18,7 +18,7 @@ const diagonal = (low, high) => ({
 
 function classificationCards(found, row, rows) {
   const several = found.curves.length > 1,
-    colour = (i) => (several ? PALETTE[i % PALETTE.length] : colourOf(row.family));
+    colour = (i) => (several ? colourAt(i) : colourOf(row.family));
   const curve = (one, i, part, figure) => ({
     type: "scatter",
     mode: "lines",

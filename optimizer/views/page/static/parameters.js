@@ -89,7 +89,7 @@ function importanceCard(found) {
         },
       ],
       {
-        xaxis: { tickformat: ".0%", rangemode: "tozero" },
+        xaxis: { tickformat: ".0%", range: [0, 1.06 * Math.max(...shown.map((p) => p.share + p.spread), 0.01)] },
         yaxis: { type: "category", tickfont: { size: 12 } },
         bargap: 0.3,
       },
@@ -119,7 +119,7 @@ function fillSlices(place, rows, names) {
               draw();
             },
           },
-          `Show the other ${names.length - shown.length}`,
+          `Show ${count(names.length - shown.length, "more parameter")}`,
         ),
       ),
     );
@@ -129,7 +129,7 @@ function slice(rows, name, range) {
   const there = rows.filter((row) => row.params[name] != null),
     scale = state.spaces[`${state.dataset}/${parameters.family}`]?.[name];
   const numeric = there.every((row) => typeof row.params[name] === "number"),
-    best = state.best.get(state.dataset);
+    log = numeric && scale?.log;
   const trace = (of, opacity) => ({
     type: "scatter",
     mode: "markers",
@@ -161,7 +161,7 @@ function slice(rows, name, range) {
     `Score along ${name}`,
     traces,
     {
-      xaxis: { type: numeric ? (scale?.log ? "log" : "linear") : "category", exponentformat: "power", nticks: 5 },
+      xaxis: log ? logAxis(there.map((row) => row.params[name])) : { type: numeric ? "linear" : "category", nticks: 5 },
       yaxis: { range, nticks: 5 },
       margin: { l: 48, r: 8, t: 6, b: 30 },
     },

@@ -16,7 +16,8 @@ function progressView() {
   const start = state.run.started ?? rows[0].at,
     { divide, unit } = timeUnit(rows.at(-1).at - start);
   const time = (row) => (row.at - start) / divide,
-    end = (Math.max(state.run.ended ?? 0, rows.at(-1).at) - start) / divide;
+    going = state.run.state === "unfinished" && !state.byName.get(state.dataset).finished,
+    end = (Math.max((going && state.run.ended) || 0, rows.at(-1).at) - start) / divide;
   const steps = [...groupBy(complete, (row) => row.family)].map(([family, of]) => {
     const x = [],
       y = [],
@@ -237,7 +238,7 @@ function familiesView() {
           ">share",
           ">each",
           ">memory",
-          "now",
+          "",
         ],
         table,
         { id: "families" },

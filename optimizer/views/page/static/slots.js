@@ -40,7 +40,7 @@ function slotsView() {
   return [
     card(
       "Timeline of slots",
-      "a bar is a job; pale ones were pruned, red ones failed or were lost, and the white between them was idle. Drag to look closer, double-click for all",
+      "a bar is a job; pale ones were pruned, red ones failed or were lost, grey is a slot lent to its neighbour, and what is empty was idle. Drag to look closer, double-click for all",
       chart(
         "Timeline of slots",
         traces,
@@ -121,7 +121,7 @@ function gapTable(busy) {
     .sort((a, b) => b.seconds - a.seconds)
     .slice(0, 10)
     .filter((gap) => gap.seconds >= 0.05);
-  if (!gaps.length) return empty("No slot was idle between two jobs.");
+  if (!gaps.length) return empty("No slot was idle for longer than 0.05 s.");
   return smallTable(
     ["slot", ">idle for", "until", "that started"],
     gaps.map((gap) => [gap.name, span(gap.seconds), clock(gap.before.start), trialLink(gap.before.trial)]),
