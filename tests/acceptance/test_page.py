@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stubs.runs import FakeRun
 
 from optimizer.views.filters import conditions
 from optimizer.views.results import RunView
@@ -71,7 +72,7 @@ def page(chromium: Any, report: Path) -> Iterator[Watched]:
     yield found
     assert found.complaints == []
     assert [url for url in found.requests if not url.startswith((report.as_uri(), "data:", "blob:"))] == []
-    assert "owned" not in found.tab.title()
+    assert found.tab.title() != "owned"
     found.tab.context.close()
 
 
@@ -186,6 +187,40 @@ def test_every_view_is_drawn_at_both_widths_and_in_both_lights(chromium: Any, re
             assert beyond <= 0, f"{view} is wider than {width} pixels"
         assert page.complaints == []
         page.tab.context.close()
+
+
+def test_a_journal_whose_every_name_is_markup_is_shown_as_text_in_every_view(chromium: Any, tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / EVIL)
+    run.started(EVIL)
+    run.ready(EVIL, metric=EVIL, target=EVIL, classes=[EVIL, "b"], notices=[EVIL])
+    for number in range(30):
+        run.event("job_started", trial=f"{EVIL}/{EVIL}/{number}", attempt=1, slot=EVIL, gap_s=0.1)
+        run.told(f"{EVIL}/{EVIL}/{number}", 0.9 + number / 1000, slot=EVIL, device=EVIL,
+                 params={EVIL: number, "word": EVIL if number % 2 else "a"})
+    run.told(f"{EVIL}/{EVIL}/30", None, "failed", kind=EVIL, reason=EVIL)
+    run.told(f"{EVIL}/{EVIL}/31", 0.5, "pruned", fold_scores=[0.5])
+    run.event("family_stopped", family=EVIL, dataset=EVIL, reason=EVIL)
+    run.event("worker_lost", slot=EVIL, reason=EVIL)
+    run.ended(reason=EVIL)
+    done = optimizer("report", run.folder, "--out", "page.html", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = watch(chromium, (tmp_path / "page.html").as_uri())
+    page.tab.click("#columns summary")
+    for box in page.tab.locator("#columns input:not(:checked)").all():
+        box.check()
+    page.tab.keyboard.press("Escape")
+    for line in page.tab.locator("td.pick input").all()[:2]:
+        line.check()
+    for view in ("board", "compare", "model", "progress", "cost", "parameters", "families", "slots", "failures",
+                 "spared", "run"):
+        page.tab.evaluate("view => { location.hash = '#' + view; }", view)
+        page.tab.wait_for_selector(f"#tabs a[aria-current][href='#{view}']")
+        page.until(lambda: page.tab.locator(".chart:not([data-drawn]), .waiting").count() == 0)
+        assert page.tab.locator("img").count() == 0, view
+        assert EVIL in page.tab.inner_text("body"), view
+    assert page.complaints == []
+    assert page.tab.title() != "owned"
+    page.tab.context.close()
 
 
 @contextmanager
