@@ -61,7 +61,9 @@ def many(source: Path, target: Path, models: int, *, seed: int = 0) -> Path:
     for record in records:
         if record["event"] in ("run_started", "dataset_ready", "space_described"):
             journal.append(record["event"], **{k: v for k, v in record.items() if k not in ("event", "t", "crc")})
-    for trial in _trials(told, models, chance):
+    worse = {r["dataset"]: -1.0 if r["direction"] == "maximize" else 1.0 for r in records
+             if r["event"] == "dataset_ready"}
+    for trial in _trials(told, models, worse, chance):
         slot = min(free, key=lambda name: free[name])
         now[0] = free[slot]
         journal.append("job_started", trial=trial["trial"], attempt=1, slot=slot, gap_s=0.01)
@@ -76,8 +78,10 @@ def many(source: Path, target: Path, models: int, *, seed: int = 0) -> Path:
     return target
 
 
-def _trials(told: list[Record], models: int, chance: random.Random) -> Iterator[dict[str, Any]]:
-    """Real trials first, then others like them under new numbers."""
+def _trials(
+    told: list[Record], models: int, worse: dict[str, float], chance: random.Random,
+) -> Iterator[dict[str, Any]]:
+    """Real trials first, then others like them under new numbers, whose scores are a little worse."""
     numbers: dict[tuple[str, str], int] = {}
     for i in range(models):
         one = told[i % len(told)]
@@ -85,7 +89,7 @@ def _trials(told: list[Record], models: int, chance: random.Random) -> Iterator[
         number = numbers[dataset, family] = numbers.get((dataset, family), -1) + 1
         made: dict[str, Any] = {**one, "source": one["trial"], "trial": trial_id(dataset, family, number)}
         if i >= len(told):
-            shift = chance.gauss(0.0, one.get("standard_error") or 0.0)
+            shift = worse[dataset] * abs(chance.gauss(0.0, one.get("standard_error") or 0.0))
             scale = chance.lognormvariate(0.0, 0.25)
             made |= {
                 "params": {k: v * chance.lognormvariate(0.0, 0.2) if isinstance(v, float) else v

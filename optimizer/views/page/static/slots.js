@@ -1,6 +1,6 @@
 // The timeline of slots: who ran what where, how busy each was, and the gaps.
 
-const OUTCOMES = { complete: 0.95, pruned: 0.45, failed: 0.95, lost: 0.95, running: 0.7, lent: 0.3 };
+const OUTCOMES = { complete: 0.95, pruned: 0.5, failed: 0.95, lost: 0.95, running: 0.7, lent: 0.3 };
 
 function slotsView() {
   const jobs = state.jobs.filter(Boolean),
@@ -15,7 +15,7 @@ function slotsView() {
       : job.outcome === "lent"
         ? cssColour("--line-strong")
         : colourOf(familyOf(job));
-  // A path for each family and outcome: thousands of bars are a few lines with gaps, thick ones.
+  // Without edges: of thousands of bars those narrower than a pixel would be edges alone, and look idle.
   const traces = [...groupBy(jobs, (job) => `${familyOf(job)} ${job.outcome}`)].map(([, of]) => ({
     type: "bar",
     orientation: "h",
@@ -34,7 +34,7 @@ function slotsView() {
     marker: {
       color: colours(of[0]),
       opacity: OUTCOMES[of[0].outcome] ?? 0.7,
-      line: { width: 0.5, color: cssColour("--panel") },
+      line: { width: 0 },
     },
   }));
   return [
