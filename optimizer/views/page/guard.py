@@ -19,7 +19,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 HEADERS = (
     (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
 )
 
 
