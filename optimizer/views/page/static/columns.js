@@ -56,6 +56,13 @@ const FIELD_COLUMNS = {
     show: (row) => span(row.cpu_seconds),
   },
   memory: { label: "memory", number: true, value: (row) => row.memory, show: (row) => memory(row.memory) },
+  max_rows: {
+    label: "rows fitted",
+    title: "training rows of a fold that its fits were made on at most; nothing where it was all of them",
+    number: true,
+    value: (row) => row.max_rows,
+    show: (row) => (row.max_rows == null ? "" : row.max_rows.toLocaleString("en")),
+  },
   slot: { label: "slot", value: (row) => row.slot },
   device: { label: "device", value: (row) => row.device },
   state: { label: "state", value: (row) => row.state, show: (row) => stateMark(row) },

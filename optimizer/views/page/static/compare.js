@@ -259,6 +259,9 @@ function compareTable(rows, alone) {
         least((row) => row.memory),
       ),
       line("device", (row) => row.device),
+      ...(rows.some((row) => row.max_rows != null)
+        ? [line("rows fitted, at most", (row) => row.max_rows?.toLocaleString("en"))]
+        : []),
       line("models kept", (row) => (row.models_kept ? "yes" : "no")),
       ...differing.map((name) => line(name, (row) => valueText(row.params[name]))),
     ],

@@ -90,6 +90,7 @@ function factsCard(row, best) {
       "slot",
       `${row.slot || NOTHING}${slot ? `, ${count((slot.cores ?? []).length, "core")}` : ""}${row.slots > 1 ? `, ${row.slots} joined` : ""}`,
     ],
+    ["fitted on", row.max_rows == null ? null : `at most ${count(row.max_rows, "row")} of a fold`],
     ["device", row.device || NOTHING],
     ["attempt", row.attempt],
     ["seed", row.seed],
