@@ -85,6 +85,10 @@ PARTS = {
         ("selection",)),
     "large": Part("One large table and eight workers", (
         "Proportional set sizes: a page that is shared by eight counts an eighth in each."), ("large",)),
+    "page": Part("The results page with five thousand models", (
+        "Real trials of three families on three small tables, repeated with other values until there are enough; "
+        "headless Chromium without a connection. Timed from the start of navigation or an input to the frame that "
+        "shows what came of it."), ("results_page",)),
 }
 
 

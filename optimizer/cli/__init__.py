@@ -65,5 +65,6 @@ def main() -> NoReturn:
 import optimizer.cli.families  # noqa: E402
 import optimizer.cli.limits  # noqa: E402
 import optimizer.cli.machine  # noqa: E402
+import optimizer.cli.page  # noqa: E402
 import optimizer.cli.run  # noqa: E402
 import optimizer.cli.views  # noqa: E402, F401
