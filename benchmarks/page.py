@@ -86,8 +86,8 @@ PARTS = {
     "large": Part("One large table and eight workers", (
         "Proportional set sizes: a page that is shared by eight counts an eighth in each."), ("large",)),
     "polite": Part("A run that shares the machine", (
-        "How exactly a limit of the cores holds, how soon another one does, and what a job of one thread loses beside a "
-        "run."), ("polite",)),
+        "How exactly a limit of the cores holds, how soon another one does, and what a job of one thread loses beside "
+        "a run."), ("polite",)),
     "page": Part("The results page with five thousand models", (
         "Real trials of three families on three small tables, repeated with other values until there are enough; "
         "headless Chromium without a connection. Timed from the start of navigation or an input to the frame that "

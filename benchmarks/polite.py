@@ -3,9 +3,9 @@
     .venv/bin/python -m benchmarks.polite                            # 20 minutes
     .venv/bin/python -m benchmarks.polite --minutes 1 --rounds 1     # a short one
 
-A run of boosting on california_housing has ``cpu_limit = "40%"`` for ten minutes; then `optimizer limit` allows 80 %, and
-`optimizer pause` nothing. The CPU time of all its processes is read from outside, each half second. After that a job of
-one thread, in a session of its own, is timed alone and beside runs that are polite in different ways, in turn.
+A run of boosting on california_housing has ``cpu_limit = "40%"`` for ten minutes; then `optimizer limit` allows 80 %,
+and `optimizer pause` nothing. The CPU time of all its processes is read from outside, each half second. After that a
+job of one thread, in a session of its own, is timed alone and beside runs that are polite in different ways, in turn.
 """
 
 from __future__ import annotations
