@@ -71,6 +71,8 @@ PARTS = {
     "pruning": Part("What pruning saves and what it costs", (
         "Complete trials of a free search, recorded once with every fold, replayed under each rule in the order in "
         "which they were told. Fits that were cut short count by their share of iterations."), ("pruning", "replay")),
+    "pruning live": Part("Searches with and without pruning", (
+        "Of the same length, in turn, with the same seeds; what is saved goes into more trials."), ("pruning", "live")),
     "layouts": Part("Threads inside a fit against trials side by side", (
         "Every way to cut two cores into slots, on five shapes of table; the same recorded points for each."),
         ("layouts",)),
