@@ -2,7 +2,8 @@
 
 Of a grid that is too large to be walked, as many points as the space has parameters to learn about are drawn; of the
 fine ones always. Rounds are short, since a family among several may have no more than twenty trials: replayed on whole
-grids (`benchmarks/selection.py`), longer ones found less with a sixth of the models. Everything follows from the space and the told trials, so a resumed search goes on as it would have.
+grids (`benchmarks/selection.py`), longer ones found less with a sixth of the models. Everything follows from the space
+and the told trials, so a resumed search goes on as it would have.
 """
 
 from __future__ import annotations
