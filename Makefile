@@ -68,8 +68,9 @@ fuzz: install  ## fuzz the readers of study files and tables: make fuzz SECONDS=
 	$(BIN)/python tools/fuzz.py study $(SECONDS)
 	$(BIN)/python tools/fuzz.py table $(SECONDS)
 
-screenshots: install  ## docs/dashboard.svg from a real run: make screenshots RUN=demo
+screenshots: install  ## docs/dashboard.svg and docs/results-page.png from a real run: make screenshots RUN=demo
 	$(BIN)/python tools/screenshot.py $(RUN) docs/dashboard.svg
+	$(BIN)/python tools/page_picture.py $(RUN) docs/results-page.png
 
 docs: install  ## what of docs/ is made from the code
 	$(BIN)/python -m optimizer.config.reference docs/reference/study-file.md

@@ -143,10 +143,11 @@ def recorded(task: Task, seed: int, points: int) -> Task:
     return replace(task, seed=seed, points=lists, spaces=spaces)
 
 
-def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: str = "", name: str = "ours") -> Showing:
+def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: str = "", pruner: str = "",
+         name: str = "ours") -> Showing:
     """``optimizer run``, from an empty folder: it reads and encodes the table itself.
 
-    ``resources``: lines for the study file's table of that name.
+    ``resources``: lines for the study file's table of that name. ``pruner``: another one than the usual.
     """
     study = folder / "ours.toml"
     lines = [f'deadline = "{task.seconds:.0f}s"' if task.seconds else "", 'time_per_dataset = "10h"',
@@ -158,6 +159,7 @@ def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: st
         points = folder / "points.json"
         points.write_text(json.dumps({task.spaces[f]: list(p) for f, p in task.points.items()}), encoding="utf-8")
         extra["OPTIMIZER_RECORDED_POINTS"] = str(points)
+    lines += [f'pruner = "{pruner}"'] if pruner else []
     lines += ["[resources]", resources, "[[datasets]]", f'name = "{task.dataset}"',
               f'train = "{task.train}"', f'target = "{task.target}"',
               f'metric = "{task.metric}"']

@@ -71,6 +71,8 @@ PARTS = {
     "pruning": Part("What pruning saves and what it costs", (
         "Complete trials of a free search, recorded once with every fold, replayed under each rule in the order in "
         "which they were told. Fits that were cut short count by their share of iterations."), ("pruning", "replay")),
+    "pruning live": Part("Searches with and without pruning", (
+        "Of the same length, in turn, with the same seeds; what is saved goes into more trials."), ("pruning", "live")),
     "layouts": Part("Threads inside a fit against trials side by side", (
         "Every way to cut two cores into slots, on five shapes of table; the same recorded points for each."),
         ("layouts",)),
@@ -85,6 +87,13 @@ PARTS = {
         ("selection",)),
     "large": Part("One large table and eight workers", (
         "Proportional set sizes: a page that is shared by eight counts an eighth in each."), ("large",)),
+    "polite": Part("A run that shares the machine", (
+        "How exactly a limit of the cores holds, how soon another one does, and what a job of one thread loses beside "
+        "a run."), ("polite",)),
+    "page": Part("The results page with five thousand models", (
+        "Real trials of three families on three small tables, repeated with other values until there are enough; "
+        "headless Chromium without a connection. Timed from the start of navigation or an input to the frame that "
+        "shows what came of it."), ("results_page",)),
 }
 
 

@@ -2,6 +2,7 @@
 
     .venv/bin/python -m benchmarks.pruning record --minutes 4        # each dataset searched without pruning
     .venv/bin/python -m benchmarks.pruning replay FOLDER              # what each pruner would have done
+    .venv/bin/python -m benchmarks.pruning live --minutes 4          # real searches with and without, in turn
 
 Recorded are trials of a free search with every fold of every trial fitted and watched (the pruner that does this
 exists in the frozen copy of the package only). In the replay they come in the order in which they were told; a rule
@@ -17,10 +18,11 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks.place import frozen_package, markdown, with_environment, working_folder
+from benchmarks.contestants import encoded, ours
+from benchmarks.place import fresh, frozen_package, markdown, with_environment, working_folder
 from benchmarks.shared import DATASETS, sampled
 from optimizer.curves import CHECKPOINTS, FitWatch, kind_of_loss
 from optimizer.metrics import get_metric
@@ -47,6 +49,8 @@ STRATEGY = WatchingPruner()
 #: Datasets on which configurations differ by more than noise.
 NAMES = ("california_housing", "obesity_s4e2", "letter", "adult", "telco_churn", "ames_house_prices", "diamonds")
 PRUNERS = ("none", "median", "confidence", "racing")
+#: Those that are searched with and without.
+LIVE = ("telco_churn", "ames_house_prices")
 
 
 def record(folder: Path, minutes: float, names: Sequence[str]) -> None:
@@ -171,18 +175,43 @@ def compare(folder: Path) -> str:
     return text
 
 
+def live(folder: Path, minutes: float, names: Sequence[str], rounds: int) -> str:
+    """Searches of the same length with and without pruning, in turn."""
+    frozen = frozen_package(folder)
+    rows: list[tuple[object, ...]] = []
+    for name in names:
+        task = encoded(name, sampled(name, folder), folder, frozen)
+        maximize = get_metric(task.metric).direction == "maximize"
+        for seed in range(1, rounds + 1):
+            one = replace(task, seed=seed, seconds=60 * minutes)
+            for rule in ("none", "confidence")[:: 1 if seed % 2 else -1]:
+                shown = ours(one, fresh(folder / f"{name}-{seed}-{rule}"), frozen, pruner=rule, name=rule)
+                complete, pruned = shown.count("complete"), shown.count("pruned")
+                rows.append((name, seed, rule, complete + pruned, complete, pruned, f"{shown.fit_s:.0f}",
+                             f"{shown.best(maximize):.6g}"))
+                print(rows[-1], flush=True)
+    return markdown(("dataset", "seed", "rule", "decided", "complete", "pruned", "s in fits", "best"), rows)
+
+
 def main() -> None:
     """Record, or replay what was recorded."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("part", choices=("record", "replay"))
+    parser.add_argument("part", choices=("record", "replay", "live"))
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--minutes", type=float, default=4.0)
-    parser.add_argument("--datasets", default=",".join(NAMES))
+    parser.add_argument("--datasets", help="separated by commas")
+    parser.add_argument("--rounds", type=int, default=2, help="of the live searches")
+    parser.add_argument("--folder", type=Path, dest="named", help="the same as FOLDER")
     options = parser.parse_args()
-    folder = working_folder(options.folder, "pruning")
+    folder = working_folder(options.folder or options.named, "pruning")
+    names = options.datasets.split(",") if options.datasets else LIVE if options.part == "live" else NAMES
     if options.part == "record":
-        record(folder, options.minutes, options.datasets.split(","))
+        record(folder, options.minutes, names)
         print(f"recorded in {folder}")
+    elif options.part == "live":
+        text = live(folder, options.minutes, names, options.rounds)
+        (folder / "live.md").write_text(text + "\n", encoding="utf-8")
+        print(text)
     else:
         text = compare(folder)
         (folder / "replay.md").write_text(text + "\n", encoding="utf-8")

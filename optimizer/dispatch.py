@@ -182,6 +182,13 @@ class Dispatcher:
             lease.running_mean = running_mean
         return lease
 
+    def stood_still(self, slot: str, seconds: float) -> None:
+        """The slot's worker was stopped on the run's order: its job began so much later, for all that is counted."""
+        lease = self.slots[slot].running
+        if lease is not None and lease.started is not None:
+            lease.started += seconds
+            lease.last_step_at += seconds
+
     def finished(self, slot: str, number: int) -> Lease | None:
         """A lease has ended, well or badly; ``None`` for a lease that the slot does not hold.
 

@@ -17,6 +17,7 @@ from optimizer.messages import CrossValidation, Job, JobFinished, StepFinished
 from optimizer.metrics import Metric, get_metric
 from optimizer.models.base import Family, FitContext, FittedModel, FoldCache, FoldData
 from optimizer.prediction import FoldMean, on_original_scale
+from optimizer.standstill import working_time
 from optimizer.store import ModelInfo, Store, from_stored, to_stored
 
 if TYPE_CHECKING:
@@ -156,14 +157,14 @@ class _Trial:
 
     def take(self, step: int) -> float:
         """Fit one fold and, unless the fit was cut short, predict and score it; returns its seconds."""
-        begun = time.perf_counter()
+        begun = working_time()
         train, valid = self._split(step)
         model, fit_seconds = self._fit(step, train, valid)
         if not self.cut:
             self._record_fold(step, model, valid)
             if step in self.exported_steps:
                 self._predict_test_rows(model, fit_seconds)
-        self.step_seconds.append(time.perf_counter() - begun)
+        self.step_seconds.append(working_time() - begun)
         return self.step_seconds[-1]
 
     def predict_test_rows_held_back(self) -> None:
@@ -221,9 +222,9 @@ class _Trial:
             threads=self.threads_used, device=workload.device, seed=(workload.seed + step) % 2**31,
             metric=self.metric.name, cache=self.cache, opencl=self.opencl, on_iteration=watch,
         )
-        begun = time.perf_counter()
+        begun = working_time()
         model = self.family.fit(data, workload.params, context)
-        seconds = time.perf_counter() - begun
+        seconds = working_time() - begun
         self.fit_seconds += seconds
         if workload.device == "gpu" and workload.device_required and model.device != "gpu":
             raise WrongDeviceFault(
@@ -253,9 +254,9 @@ class _Trial:
     def _predict_test_rows(self, model: FittedModel, fit_seconds: float) -> None:
         if self._held_back or self.table.x_test is None:
             return
-        begun = time.perf_counter()
+        begun = working_time()
         self._add_test_prediction(model)
-        seconds = time.perf_counter() - begun
+        seconds = working_time() - begun
         if self._held_back is None:
             costly = seconds > _COSTLY * fit_seconds and seconds * len(self.exported_steps) > _CHEAP_S
             self._held_back = costly and self.workload.predict_test_from is not None
@@ -333,7 +334,7 @@ class _Meter:
     """What one job costs this process: time, CPU, and the highest resident memory."""
 
     def __init__(self) -> None:
-        self._begun = time.perf_counter()
+        self._begun = working_time()
         self._cpu_begun = time.process_time()
         try:
             # 5 sets the peak back to the present size, so that it is this job's and not the worker's.
@@ -344,7 +345,7 @@ class _Meter:
 
     def seconds(self) -> float:
         """Since the job's first work."""
-        return time.perf_counter() - self._begun
+        return working_time() - self._begun
 
     def cpu_seconds(self) -> float:
         """Of all threads, since the job's first work."""

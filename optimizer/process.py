@@ -59,6 +59,8 @@ class ProcessStat:
     start: int
     #: CPU time of it and of its ended children, in clock ticks.
     ticks: int
+    #: CPU time of it alone.
+    own_ticks: int
 
 
 def process_stat(pid: int) -> ProcessStat | None:
@@ -70,7 +72,8 @@ def process_stat(pid: int) -> ProcessStat | None:
         return None
     # Idle counts as sleeping, being traced as stopped, being taken away as ended.
     state = {"I": "S", "t": "T", "X": "Z", "x": "Z"}.get(fields[0].decode(), fields[0].decode())
-    return ProcessStat(state, int(fields[19]), sum(map(int, fields[11:15])))
+    own, children = (sum(map(int, part)) for part in (fields[11:13], fields[13:15]))
+    return ProcessStat(state, int(fields[19]), own + children, own)
 
 
 def start_time(pid: int) -> int | None:

@@ -102,6 +102,20 @@ class MachineStatus(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int = 0
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the machine the run may use now."""
+
+    #: Cores, of those that the run has.
+    cores: float
+    of_cores: int
+    memory_mb: float
+    #: Where the limit of the cores comes from; empty where there is none.
+    because: str = ""
+    #: Cores that others use, and whether the run steps back for them.
+    others: float = 0.0
+    stepping_back: bool = False
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a screen shows."""
 
@@ -121,6 +135,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     #: 0 to 1, by the budgets.
     progress: float = 0.0
     machine: MachineStatus
+    #: ``None`` before the first look.
+    limits: Limits | None = None
     datasets: tuple[DatasetStatus, ...] = ()
     families: tuple[FamilyShare, ...] = ()
     slots: tuple[SlotStatus, ...] = ()

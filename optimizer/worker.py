@@ -16,7 +16,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from optimizer.process import die_with_parent, step_back_as_session
+from optimizer.standstill import follow, working_time
 
 if TYPE_CHECKING:
     from optimizer.messages import Event, Job, JobFailed
@@ -56,6 +56,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     opencl: tuple[int, int] | None = None
     #: What the slot may hold, in MiB; ``None`` where nobody says.
     memory_mb: float | None = None
+    #: Inherited descriptor of the run's `Standstill`, and the slot's position in it.
+    standstill: tuple[int, int] | None = None
 
 
 def main() -> None:
@@ -64,6 +66,8 @@ def main() -> None:
     _pin(settings)
     from optimizer.transport import WorkerEnd
 
+    if settings.standstill is not None:
+        follow(*settings.standstill)
     worker = Worker(settings, WorkerEnd.of_descriptor(settings.descriptor))
     code = worker.run()
     sys.stdout.flush()
@@ -129,7 +133,7 @@ class Worker:
         while (job := self._next_job()) is not None:
             event = self._evaluated(job)
             self._end.send(event)
-            self._last_end = time.monotonic()
+            self._last_end = working_time()
             if isinstance(event, JobFailed) and event.kind == "gpu_lost":
                 self._hand_back()
                 return GPU_LOST_CODE
@@ -180,7 +184,7 @@ class Worker:
         from optimizer.models import load_family
         from optimizer.store import Store
 
-        begun = time.monotonic()
+        begun = working_time()
         gap = None if self._last_end is None else begun - self._last_end
         store = Store(Path(self._settings.root))
         if job.workload.table != self._table:
@@ -196,7 +200,7 @@ class Worker:
             )
         except Exception as error:
             self._cache.clear()
-            return failed(job, error, time.monotonic() - begun)
+            return failed(job, error, working_time() - begun)
 
     def _threads_now(self) -> int:
         """Move to the cores that were ordered last, with every thread, and say how many threads may compute there."""

@@ -20,7 +20,8 @@ LAYERS: tuple[dict[str, set[str]], ...] = (
         "errors": set(), "process": set(), "status": set(), "guard": set(), "ending": set(),
         "messages": {"errors"}, "records": {"errors"}, "journal": {"durable", "errors"}, "gpus": {"errors"},
         "backoff": set(), "durable": set(), "resources": {"errors", "gpus"}, "child": {"process"},
-        "groups": {"backoff", "guard", "process"},
+        "groups": {"backoff", "guard", "process"}, "control": set(), "standstill": set(), "rations": set(),
+        "governor": {"process", "rations", "standstill"}, "throttle": {"backoff", "process", "standstill"},
     },
     {
         "metrics": set(), "curves": set(), "search_space": set(), "models": {"search_space"},
@@ -52,10 +53,11 @@ ONLY_PARTS = {
 HOMES = {
     "catboost": ("models.catboost",), "lightgbm": ("models.lightgbm", "models.opencl"), "xgboost": ("models.xgboost",),
     "optuna": ("study", "strategies.samplers", "strategies.parzen", "strategies.base"),
-    "sqlalchemy": ("study.database", "study.insert"), "sqlite3": ("study.database", "study.repair"),
+    "sqlalchemy": ("study.database", "study.insert"), "sqlite3": ("study.database", "study.repair", "study.snapshot"),
     "pynvml": ("gpus",), "pydantic": ("config",), "pydantic_core": ("config",),
     "tree_sitter": ("config",), "tree_sitter_toml": ("config",), "click": ("cli",), "rich": ("views", "cli"),
     "pandas": ("datasets", "models.catboost"), "pyarrow": ("datasets",),
+    "starlette": ("views.page",), "uvicorn": ("views.page.serving",), "optuna_dashboard": ("views.page.optuna_app",),
 }
 
 #: What a bare interpreter must not have loaded after these imports.
@@ -75,9 +77,13 @@ ISLANDS = {
     "the guard of process groups": (
         ("guard",), ("subprocess", "ctypes", "json", "msgspec", "numpy", "optimizer.process"),
     ),
+    "the governor of a run's share": (("governor",), ("msgspec", "numpy", "optuna")),
     "the dashboard": (("views.dashboard",), ("numpy", "optuna", "pydantic", "sklearn", "pandas", "click",
                                              "optimizer.scheduler", "optimizer.config")),
     "the command that checks a family": (("contract.judging",), ("numpy", "optuna", "sklearn", "pandas")),
+    "the door": (("cli",), ("optuna", "sklearn", "pandas", "starlette", "uvicorn", "optimizer.views.page")),
+    "a page's server": (("views.page.server", "views.page.serving", "views.page.build"),
+                        ("optuna", "pandas", "sklearn", "plotly", "itables", "pydantic", "optimizer.config")),
     "a study file's reader": (("config.load",), ("numpy", "optuna", "pandas", "sklearn", "rich")),
 }
 

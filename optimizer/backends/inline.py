@@ -14,13 +14,15 @@ from typing import Any
 from optimizer.backends.base import WorkerLost
 from optimizer.messages import Command, Event, JobRevoked, JobStarted, RevokeJob, RunJob, WorkerReady
 from optimizer.resources import Slot
+from optimizer.standstill import Standstill
 from optimizer.worker import failed
 
 
 class InlineBackend:
     """The backend of one process: a job runs inside `receive`."""
 
-    def __init__(self, *, folder: Path, families: Sequence[str]) -> None:
+    def __init__(self, *, folder: Path, families: Sequence[str], standstill: Standstill | None = None) -> None:
+        """``standstill`` is for workers that can be stopped."""
         self._folder = folder
         self._slots: dict[str, Slot] = {}
         self._jobs: deque[tuple[str, RunJob]] = deque()

@@ -24,6 +24,7 @@ from optimizer.errors import ProtocolFault
 from optimizer.groups import Groups
 from optimizer.messages import Command, Event, StopWorker, WorkerRetiring
 from optimizer.resources import Slot, slot_environment
+from optimizer.standstill import Standstill
 from optimizer.transport import Disconnected, SchedulerEnd, channel
 from optimizer.worker import GPU_LOST_CODE, WorkerSettings
 
@@ -68,10 +69,12 @@ class LocalBackend:
     """The backend of one machine."""
 
     def __init__(
-        self, *, folder: Path, families: Sequence[str], clock: Callable[[], float] = time.monotonic,
+        self, *, folder: Path, families: Sequence[str], standstill: Standstill | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._families = tuple(families)
+        self._standstill = standstill
         self._clock = clock
         self._workers: dict[str, _Worker] = {}
         #: Every channel that is open, by its slot.
@@ -102,15 +105,20 @@ class LocalBackend:
     def _start(self, slot: Slot, opencl: tuple[int, int] | None) -> None:
         logs = self._folder / "logs"
         end, theirs = channel()
+        position = None if self._standstill is None else self._standstill.positions.get(slot.name)
+        inherited = [theirs.fileno()]
+        if self._standstill is not None and position is not None:
+            inherited.append(self._standstill.descriptor)
         settings = WorkerSettings(
             descriptor=theirs.fileno(), parent=os.getpid(), slot=slot.name, cores=slot.cores, threads=slot.threads,
             root=str(self._folder), log=str(logs / f"worker-{slot.name}.log"), families=self._families, opencl=opencl,
             memory_mb=slot.memory_mb if math.isfinite(slot.memory_mb) else None,
+            standstill=None if position is None else (inherited[1], position),
         )
         try:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "optimizer.worker", msgspec.json.encode(settings).decode()],
-                env=slot_environment(slot, os.environ), cwd=logs, pass_fds=(theirs.fileno(),),
+                env=slot_environment(slot, os.environ), cwd=logs, pass_fds=inherited,
                 stdin=subprocess.DEVNULL, start_new_session=True,
             )
         except OSError:

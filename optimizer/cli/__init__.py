@@ -63,6 +63,8 @@ def main() -> NoReturn:
 
 # Each module adds its commands to `cli`.
 import optimizer.cli.families  # noqa: E402
+import optimizer.cli.limits  # noqa: E402
 import optimizer.cli.machine  # noqa: E402
+import optimizer.cli.page  # noqa: E402
 import optimizer.cli.run  # noqa: E402
 import optimizer.cli.views  # noqa: E402, F401

@@ -22,9 +22,11 @@ _RUN = click.argument("run")
 @_RUN
 def watch(run: str) -> None:
     """Show a run's dashboard; q or Ctrl-C leaves, and the run goes on."""
+    from optimizer.process import step_back
     from optimizer.views.dashboard import main as dashboard
     from optimizer.views.results import find_run
 
+    step_back()  # it belongs to the run, whose work does not wait for it, and nor shall the person's
     sys.exit(dashboard([str(find_run(run))]))
 
 

@@ -66,6 +66,19 @@ Cores = Annotated[
         "examples": [6, "50%"],
     }),
 ]
+_CORES_OR_PERCENT = [
+    {"type": "number", "minimum": 0}, {"type": "string", "pattern": values.PERCENT_PATTERN}]
+CpuLimit = Annotated[
+    int | float | str, PlainValidator(values.cpu_limit),
+    WithJsonSchema({"anyOf": _CORES_OR_PERCENT, "examples": ["40%", 1.5]})]
+QuietCpuLimit = Annotated[
+    int | float | str, PlainValidator(values.quiet_cpu_limit),
+    WithJsonSchema({"anyOf": _CORES_OR_PERCENT, "examples": ["20%", 0]})]
+_HOURS = {"type": "string", "pattern": values.HOURS_PATTERN}
+QuietHours = Annotated[
+    tuple[str, ...], PlainValidator(values.quiet_hours),
+    WithJsonSchema({"anyOf": [_HOURS, {"type": "array", "minItems": 1, "items": _HOURS}],
+                    "examples": ["08:00-18:00", ["08:00-12:00", "13:00-18:00"]]})]
 _SIZE_OR_PERCENT = {"anyOf": [
     {"type": "string", "pattern": values.SIZE_PATTERN},
     {"type": "string", "pattern": values.PERCENT_PATTERN},

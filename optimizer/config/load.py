@@ -300,7 +300,8 @@ def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Stu
     resources = ResourceLimits(
         gpus=file.resources.gpus, cores=file.resources.cores, memory_limit=file.resources.memory_limit,
         threads_per_slot=file.resources.threads_per_slot, disk_limit=file.resources.disk_limit,
-        priority=file.resources.priority,
+        priority=file.resources.priority, step_back=file.resources.step_back, cpu_limit=file.resources.cpu_limit,
+        quiet_hours=file.resources.quiet_hours or (), quiet_cpu_limit=file.resources.quiet_cpu_limit,
         fold_time_limit_s=file.resources.fold_time_limit, trial_time_limit_s=file.resources.trial_time_limit,
     )
     return Study(

@@ -59,6 +59,8 @@ def _value(definition: Mapping[str, Any]) -> str:
         return "table"
     if definition.get("type") == "array":
         return "list of tables" if "$ref" in definition["items"] else "list of texts"
+    if definition.get("type") == "boolean":
+        return "`true` or `false`"
     if definition.get("type") == "integer":
         low, high = definition.get("minimum"), definition.get("maximum")
         return f"whole number, {low} to {high}"

@@ -48,6 +48,11 @@ class ResourceLimits:
     gpus: str | tuple[int | str, ...]
     #: A number, or a per cent such as ``50%``.
     cores: int | str
+    #: Cores to keep busy: a number, or a per cent of `cores`; see `values.cpu_cores`.
+    cpu_limit: float | str = "100%"
+    #: Hours of the local clock such as ``08:00-18:00``, and the limit in them; 0 for none.
+    quiet_hours: tuple[str, ...] = ()
+    quiet_cpu_limit: float | str = 0
     #: An amount such as ``12GB``, or a per cent; ``None`` leaves the person a part. See `memory_mb`.
     memory_limit: str | None = None
     #: ``None`` leaves it to the plan of slots.
@@ -56,6 +61,8 @@ class ResourceLimits:
     disk_limit: str = "50%"
     #: ``low`` lets others go first; ``normal`` does not.
     priority: str = "low"
+    #: Whether workers stop while others compute on the run's cores; ``None`` as the machine allows it.
+    step_back: bool | None = None
     #: Seconds that one fold, and a whole trial, may take; ``None`` leaves it to what was learned.
     fold_time_limit_s: float | None = None
     trial_time_limit_s: float | None = None
@@ -65,6 +72,17 @@ class ResourceLimits:
         if self.memory_limit is None:
             return values.default_memory_mb(whole_mb)
         return values.memory_mb(self.memory_limit, whole_mb)
+
+    def cpu_cores(self, cores: int) -> float:
+        """Cores that the run may keep busy at any hour, of so many that it has."""
+        return values.cpu_cores(self.cpu_limit, cores)
+
+    def quiet_cores(self, at: datetime.time, cores: int) -> tuple[float, str]:
+        """The same in quiet hours, and which they are; all of them and nothing at other times of day."""
+        for hours in self.quiet_hours:
+            if values.is_within(at, hours):
+                return values.cpu_cores(self.quiet_cpu_limit, cores), hours
+        return float(cores), ""
 
     def disk_bytes(self, free: float) -> int:
         """Bytes that predictions and models may take, where so many are free or theirs already."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from optimizer.config.kinds import (
     Cores,
+    CpuLimit,
     Deadline,
     Disk,
     Duration,
@@ -24,6 +25,8 @@ from optimizer.config.kinds import (
     Labels,
     Memory,
     Override,
+    QuietCpuLimit,
+    QuietHours,
     Text,
     Texts,
 )
@@ -168,6 +171,18 @@ class ResourcesSection(Keys):
         default="100%",
         description="How many cores, as a number or as a share of those that affinity and cgroup leave.",
     )
+    cpu_limit: CpuLimit = Field(
+        default="100%",
+        description="How much of those cores the run keeps busy, as a share or as a number of cores, with everything "
+        "that belongs to it; see [a polite run](#a-polite-run). `optimizer limit` changes it while the run goes on.",
+    )
+    quiet_hours: QuietHours | None = Field(
+        default=None,
+        description="Hours of the day, by the local clock, in which the run uses `quiet_cpu_limit` at most.",
+    )
+    quiet_cpu_limit: QuietCpuLimit = Field(
+        default=0, description="What the run may use in quiet hours, as `cpu_limit`; with `0` it stands still.",
+    )
     memory_limit: Memory | None = Field(
         default=None,
         description="How much memory the run may take in all, as an amount or as a share of the machine's (or of "
@@ -182,6 +197,11 @@ class ResourcesSection(Keys):
         default="low",
         description="With `low`, whatever else runs on the machine goes first, at the cores and at the disk; what is "
         "left over is used in full.",
+    )
+    step_back: bool | None = Field(
+        default=None,
+        description="Whether workers stop while somebody else computes on the run's cores. By default they do with "
+        "`priority = \"low\"`, but not in a container, where the kernel's counters tell of strangers too.",
     )
     threads_per_slot: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None,

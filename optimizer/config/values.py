@@ -8,6 +8,7 @@ import re
 #: What a duration looks like, for the JSON schema; at least one part, from large to small.
 DURATION_PATTERN = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
 CLOCK_PATTERN = r"^([01]\d|2[0-3]):[0-5]\d$"
+HOURS_PATTERN = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
 PERCENT_PATTERN = r"^\d{1,3}(\.\d{1,6})?%$"
 SIZE_PATTERN = r"^\d{1,9}(\.\d{1,6})?(MB|MiB|GB|GiB|TB|TiB)$"
 
@@ -58,6 +59,40 @@ def cores(value: object) -> int | str:
     if isinstance(value, str) and _share(value):
         return value
     raise ValueError('expected a number of cores from 1, or a share such as "50%"')
+
+
+def cpu_limit(value: object) -> int | float | str:
+    """Cores that may be kept busy, parts of one too, or a per cent; raises `ValueError` for anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1024:
+        return value
+    if isinstance(value, str) and _share(value):
+        return value
+    raise ValueError('expected a share of the cores such as "40%", or a number of cores such as 1.5')
+
+
+def quiet_cpu_limit(value: object) -> int | float | str:
+    """As `cpu_limit`, or nothing at all: ``0``, ``"0%"``."""
+    return 0 if value in (0, "0%") and not isinstance(value, bool) else cpu_limit(value)
+
+
+def cpu_cores(limit: float | str, cores: int) -> float:
+    """Cores of a limit that `cpu_limit` or `quiet_cpu_limit` has passed, where a run has so many; never more."""
+    return min(float(cores), _share(limit) * cores if isinstance(limit, str) else float(limit))
+
+
+def quiet_hours(value: object) -> tuple[str, ...]:
+    """Stretches of the day such as ``"08:00-18:00"``, one or a list; raises `ValueError` for anything else."""
+    hours = [value] if isinstance(value, str) else value
+    if isinstance(hours, list) and hours and all(isinstance(h, str) and re.fullmatch(HOURS_PATTERN, h, re.ASCII)
+                                                 for h in hours):
+        return tuple(hours)
+    raise ValueError('expected hours of the day such as "08:00-18:00", or a list of them')
+
+
+def is_within(at: datetime.time, hours: str) -> bool:
+    """Whether a local clock time lies in hours such as ``22:00-06:00``, which may pass midnight; the end does not."""
+    begin, end = map(datetime.time.fromisoformat, hours.split("-"))
+    return begin <= at < end if begin < end else at >= begin or at < end
 
 
 def memory(value: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from optimizer.budgets import shares
 from optimizer.datasets.problem import Problem
-from optimizer.dispatch import SlotState
+from optimizer.dispatch import Lease, SlotState
 from optimizer.gpus import GpuLoad
 from optimizer.records import TrialRecord
 from optimizer.resources import Slot
@@ -17,14 +17,14 @@ from optimizer.status import DatasetStatus, FamilyShare, RecentTrial, SlotStatus
 
 def dataset_lines(
     problems: Sequence[Problem], ledgers: Mapping[str, DatasetLedger], notes: Mapping[str, str],
-    reading: str | None, under_way_s: Mapping[str, float],
+    reading: str | None, elapsed_s: Mapping[str, float],
 ) -> tuple[DatasetStatus, ...]:
     """One line per dataset, in the order of the study file.
 
     Args:
         notes: why a dataset failed, or what else is to be said of it.
         reading: the one that is being read now.
-        under_way_s: slot-seconds of running jobs, by dataset; only datasets with jobs are in it.
+        elapsed_s: slot-seconds of running jobs, by dataset; only datasets with jobs are in it.
     """
     lines = []
     for problem in problems:
@@ -34,7 +34,7 @@ def dataset_lines(
             state = "reading" if problem.name == reading else "failed" if problem.name in notes else "waiting"
             lines.append(DatasetStatus(name=problem.name, state=state, note=notes.get(problem.name, "")))
             continue
-        state = "running" if problem.name in under_way_s else "finished" if ledger.finished else "ready"
+        state = "running" if problem.name in elapsed_s else "finished" if ledger.finished else "ready"
         best = ledger.best
         families = ledger.families.values()
         lines.append(DatasetStatus(
@@ -44,10 +44,19 @@ def dataset_lines(
             best_trial=best.trial if best else None, within_error=ledger.within_error(),
             complete=sum(f.complete for f in families), pruned=sum(f.pruned for f in families),
             failed=sum(f.failed for f in families),
-            used_s=sum(sum(f.seconds.values()) for f in families) + under_way_s.get(problem.name, 0.0),
+            used_s=sum(sum(f.seconds.values()) for f in families) + elapsed_s.get(problem.name, 0.0),
             budget_s=ledger.budget_s, budget_trials=ledger.budget_trials, note=notes.get(problem.name, ""),
         ))
     return tuple(lines)
+
+
+def under_way_s(leases: Sequence[Lease], now: float) -> dict[str, float]:
+    """Slot-seconds of running and waiting jobs by dataset; ``now`` is monotonic."""
+    seconds: dict[str, float] = {}
+    for lease in leases:
+        seconds.setdefault(lease.dataset, 0.0)
+        seconds[lease.dataset] += (now - lease.started) * lease.slots if lease.started is not None else 0.0
+    return seconds
 
 
 def family_lines(
@@ -129,3 +138,15 @@ def progress_and_left_s(ledgers: Sequence[DatasetLedger], missing: int, slots: i
     count = len(ledgers) + missing
     scale = count / len(ledgers) if missing else 1.0
     return min(1.0, done / count), left_s * scale / max(1, slots) if known else None
+
+
+def expected_end(now: float, left_s: float | None, share: float, deadline: float | None) -> float | None:
+    """When the run will end by what is known now, in UTC seconds.
+
+    Args:
+        left_s: seconds that it would need on all its cores; ``None`` while nobody knows.
+        share: of its cores, what it may use now.
+    """
+    ends = [end for end in (now + left_s / share if left_s is not None and share > 0 else None, deadline)
+            if end is not None]
+    return min(ends) if ends else None

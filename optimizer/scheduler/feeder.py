@@ -39,6 +39,8 @@ class Feeder:
     events: EventLog
     recovery: Recovery
     layouts: Layouts
+    #: Slots that get no new trial, as fewer use what the run may.
+    resting: frozenset[str] = frozenset()
     #: Seconds that asking for a point takes, lately.
     ask_s: float = 0.02
 
@@ -48,6 +50,8 @@ class Feeder:
         wanting = self.dispatcher.wanting(now, self._ahead_s)
         for position, slot in enumerate(wanting):
             if self.recovery.is_ending(slot) or self.recovery.holds_back(slot, now) or self.layouts.lent_to(slot):
+                continue
+            if slot in self.resting:
                 continue
             kind = self.slots[slot].kind
             retry = self.dispatcher.retry_for(kind)

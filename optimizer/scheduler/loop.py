@@ -10,6 +10,7 @@ Everything that decides takes values and returns values; this file carries the d
 
 from __future__ import annotations
 
+import datetime
 import math
 import os
 import time
@@ -50,9 +51,11 @@ from optimizer.scheduler.logs import trim_logs
 from optimizer.scheduler.memory import scarce
 from optimizer.scheduler.monitor import Monitor, ProcessLoad
 from optimizer.scheduler.past import Past, major_changes
+from optimizer.scheduler.politeness import Politeness
 from optimizer.scheduler.preparation import DatasetRefused, Preparation, ReadingOn
 from optimizer.scheduler.recovery import Recovery
 from optimizer.scheduler.signals import Signals
+from optimizer.standstill import Standstill
 from optimizer.status import RecentTrial, Status, write_status
 from optimizer.study.recorder import Added, Reconciled, Recorder, RecorderNotice, RecorderTrouble
 
@@ -79,6 +82,8 @@ class Plan:
     study: Study
     folder: Path
     slots: tuple[Slot, ...]
+    #: That the run may use.
+    cores: tuple[int, ...]
     gpus: GpuReport
     #: Slot name to the card in OpenCL's counting.
     opencl: Mapping[str, tuple[int, int]]
@@ -99,7 +104,7 @@ class Scheduler:
 
     def __init__(
         self, plan: Plan, *, backend: Backend, book: Book, events: EventLog, recorder: Recorder,
-        preparation: Preparation, monitor: Monitor, signals: Signals, past: Past,
+        preparation: Preparation, monitor: Monitor, signals: Signals, past: Past, standstill: Standstill,
     ) -> None:
         self.recorder = recorder
         self._plan = plan
@@ -125,6 +130,9 @@ class Scheduler:
             remembered=of_this_machine(os.environ, plan.memory_mb), left_s=self._until_deadline)
         self._feeder = Feeder(slots=self._slots, memory_mb=plan.memory_mb, dispatcher=self._dispatcher, book=book,
                               backend=backend, events=events, recovery=self._recovery, layouts=self._layouts)
+        self._politeness = Politeness(
+            limits=plan.study.resources, slots=self._slots, cores=plan.cores, whole_mb=plan.whole_memory_mb,
+            folder=plan.folder, standstill=standstill, events=events)
         #: Why no job is started for a while; empty where jobs are.
         self._held_back = ""
         self._said_held_back = False
@@ -172,6 +180,7 @@ class Scheduler:
                                   reason=self._ending or "the scheduler ended",
                                   seconds=round((now - lease.started) * lease.slots, 3))
         self._preparation.close()
+        self._politeness.close()
         # One that runs a job, or still loads its libraries, would not hear us in time; nothing of it is lost.
         hurried = self._dispatcher.under_way or self._ending in (AT_ONCE, DEADLINE)
         self._backend.close(grace_s=0.0 if hurried else 5.0)
@@ -329,8 +338,8 @@ class Scheduler:
         count = self._signals.taken()
         if not count:
             return
-        if self._draining_until is not None or count > 1:
-            self._ending = AT_ONCE
+        if self._draining_until is not None or count > 1 or self._politeness.pause:
+            self._ending = AT_ONCE  # what stands still would not finish
             return
         self._draining_until = time.monotonic() + DRAIN_S
         self._events.notice(f"stopping: running trials have {DRAIN_S:.0f} s to finish; once more stops at once")
@@ -345,7 +354,8 @@ class Scheduler:
             self._next_memory_tick = now + MEMORY_TICK_S
             available_mb = available_memory_mb()
             self._recovery.watch_memory(available_mb, self._plan.whole_memory_mb)
-            self._hold_back(self._storage_trouble() or scarce(available_mb, self._plan.whole_memory_mb))
+            self._hold_back(self._politeness.pause or self._storage_trouble()
+                            or scarce(available_mb, self._plan.whole_memory_mb))
         if now < self._next_tick:
             return
         self._next_tick = now + TICK_S
@@ -354,7 +364,7 @@ class Scheduler:
             self._book.disk.make_room()
         pids = {name: self._backend.pid(name) for name in self._slots}
         self._loads = {name: self._monitor.worker(pid, now) for name, pid in pids.items() if pid is not None}
-        self._recovery.watch(now, self._loads)
+        self._recovery.watch(now, self._loads, self._keep_terms(pids))
         self._trim_logs()
         self._finish_datasets()
         try:
@@ -365,6 +375,18 @@ class Scheduler:
             if not self._status_failed:
                 self._events.notice(f"status.json cannot be written: {error}")
             self._status_failed = True
+
+    def _keep_terms(self, pids: Mapping[str, int | None]) -> dict[str, float]:
+        """See to what the run may use now; seconds that each slot's worker was stopped for that since the last look."""
+        stood_s = self._politeness.look(datetime.datetime.now(), {
+            name: (pid, len(self._slots[name].cores) * self._layouts.joined(name)) for name, pid in pids.items()
+            if pid is not None and not self._recovery.is_ending(name)})
+        for name, seconds in stood_s.items():
+            self._dispatcher.stood_still(name, seconds)
+        self._feeder.resting = self._politeness.resting
+        memory_mb = self._politeness.terms.memory_mb
+        self._feeder.memory_mb = self._recovery.memory_mb = self._layouts.memory_mb = memory_mb
+        return stood_s
 
     def _trim_logs(self) -> None:
         try:
@@ -404,21 +426,18 @@ class Scheduler:
         """Put the present state where viewers look."""
         now, wall = time.monotonic(), time.time()
         plan, book = self._plan, self._book
-        elapsed: dict[str, float] = {}
-        for lease in self._dispatcher.under_way:
-            elapsed.setdefault(lease.dataset, 0.0)
-            elapsed[lease.dataset] += (now - lease.started) * lease.slots if lease.started is not None else 0.0
+        elapsed = board.under_way_s(self._dispatcher.under_way, now)
         refused = sum(1 for p in plan.study.datasets if p.name in book.notes and p.name not in book.ledgers
                       and p.name != self._preparation.reading)
         missing = len(plan.study.datasets) - len(book.ledgers) - refused
         progress, left = board.progress_and_left_s(list(book.ledgers.values()), missing, len(plan.slots))
-        ends = [t for t in (None if left is None else wall + left, plan.deadline) if t is not None]
+        end = board.expected_end(wall, left, self._politeness.share, plan.deadline)
         write_status(plan.folder / "status.json", Status(
             run=plan.study.name, state="preparing" if state == "running" and not book.ledgers else state,
             pid=self._signals.pid, version=__version__, at=wall, first_started=plan.first_started,
-            started=plan.started, deadline=plan.deadline, eta=min(ends) if ends else None,
+            started=plan.started, deadline=plan.deadline, eta=end,
             progress=1.0 if state == FINISHED else progress,
-            machine=self._monitor.machine(len(plan.gpus.gpus)),
+            machine=self._monitor.machine(len(plan.gpus.gpus)), limits=self._politeness.status(),
             datasets=board.dataset_lines(plan.study.datasets, book.ledgers, book.notes, self._preparation.reading,
                                          elapsed),
             families=board.family_lines([f.name for f in plan.study.families], book.ledgers, book.family_notes),

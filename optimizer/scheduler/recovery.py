@@ -79,10 +79,15 @@ class Recovery:
 
     # What is looked for.
 
-    def watch(self, now: float, loads: Mapping[str, ProcessLoad]) -> None:
-        """End the workers that hang. Called once a second."""
+    def watch(self, now: float, loads: Mapping[str, ProcessLoad], stood_s: Mapping[str, float]) -> None:
+        """End the workers that hang. Called once a second.
+
+        Args:
+            stood_s: seconds since the last call that the run had each slot's worker stopped.
+        """
         self.monitor.look_at_oom_kills()
-        for hung in self._watchdog.look(now, {n: look for n in loads if (look := self._look(n, loads[n]))}):
+        looks = {name: look for name in loads if (look := self._look(name, loads[name], stood_s.get(name, 0.0)))}
+        for hung in self._watchdog.look(now, looks):
             self._end_hung(hung)
 
     def watch_memory(self, available_mb: float, whole_mb: float) -> None:
@@ -125,7 +130,7 @@ class Recovery:
         del self._gpu_waits[slot]
         return False
 
-    def _look(self, name: str, load: ProcessLoad) -> Look | None:
+    def _look(self, name: str, load: ProcessLoad, stood_s: float) -> Look | None:
         state = self.dispatcher.slots[name]
         # A worker that was stopped while it was idle never starts the job that it was given then.
         if name in self._endings or not (state.leases or state.phase == "starting"):
@@ -133,14 +138,14 @@ class Recovery:
         if state.running is None and state.waiting is not None:
             # By another number than once it runs: its time counts from its start.
             return Look(lease=-state.waiting.number, steps_done=0, cpu_s=load.cpu_s, gpu_busy=False,
-                        limits=Limits(fold_s=math.inf, trial_s=math.inf))
+                        limits=Limits(fold_s=math.inf, trial_s=math.inf), stood_s=stood_s)
         lease = state.running
         gpu = self.slots[name].gpu
         card = self.monitor.gpu(gpu.uuid) if gpu else None
         family = self.book.ledgers[lease.dataset].families[lease.family] if lease else None
         return Look(
             lease=lease.number if lease else None, steps_done=lease.steps_done if lease else 0, cpu_s=load.cpu_s,
-            gpu_busy=bool(card and card.load), limits=limits_of(
+            gpu_busy=bool(card and card.load), stood_s=stood_s, limits=limits_of(
                 fold_limit_s=self.limits.fold_time_limit_s, trial_limit_s=self.limits.trial_time_limit_s,
                 longest_step_s=family.longest_step_s if family else 0.0, steps_seen=family.steps_seen if family else 0,
                 steps=lease.steps if lease else 1))

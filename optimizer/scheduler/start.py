@@ -31,6 +31,7 @@ from optimizer.scheduler.monitor import Monitor
 from optimizer.scheduler.past import Past, read_past, remember_number
 from optimizer.scheduler.preparation import Preparation
 from optimizer.scheduler.signals import Signals
+from optimizer.standstill import Standstill
 from optimizer.status import DatasetStatus, Status, write_status
 from optimizer.store import Store
 from optimizer.study.recorder import Reconciled, Recorder, RecorderNotice, RecorderTrouble, Recovered
@@ -220,9 +221,11 @@ def _run_prepared(
             study, kinds=machine.kinds, slots=len(plan.slots), events=events, store=Store(folder), past=past,
             gpu_required=frozenset(n for n, d in machine.devices.items() if d == "gpu"),
         )
+        standstill = Standstill.of([slot.name for slot in plan.slots])
         scheduler = Scheduler(
-            plan, book=book, events=events, recorder=recorder, signals=signals, past=past,
-            backend=make_backend(backend, folder=folder, families=[f.name for f in study.families]),
+            plan, standstill=standstill, book=book, events=events, recorder=recorder, signals=signals, past=past,
+            backend=make_backend(backend, folder=folder, families=[f.name for f in study.families],
+                                 standstill=standstill),
             preparation=preparation,
             monitor=Monitor(_gpu_watcher(machine, folder)),
         )
@@ -262,7 +265,8 @@ def _run_prepared(
 
 def _plan(study: Study, machine: Machine, first_started: float, started: float, started_boot: float) -> Plan:
     return Plan(
-        study=study, folder=study.folder, slots=machine.plan.slots, gpus=machine.gpus, opencl=machine.opencl,
+        study=study, folder=study.folder, slots=machine.plan.slots, cores=machine.cores, gpus=machine.gpus,
+        opencl=machine.opencl,
         memory_mb=machine.memory_mb, whole_memory_mb=machine.whole_memory_mb,
         first_started=first_started, started=started, started_boot=started_boot,
         deadline=study.deadline_at(first_started, started),

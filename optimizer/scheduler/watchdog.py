@@ -48,6 +48,8 @@ class Look:
     #: Whether its GPU is at work.
     gpu_busy: bool
     limits: Limits
+    #: Seconds since the last look that the run had it stopped.
+    stood_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ class Watchdog:
 
         Args:
             now: monotonic seconds.
-            looks: by slot, those whose worker starts or runs a job; stops that the run has ordered are left out.
+            looks: by slot, those whose worker starts or runs a job.
         """
         passed = 0.0 if self._last is None else min(now - self._last, LOOK_S)
         self._last = now
@@ -106,6 +108,7 @@ class Watchdog:
             return _Watch(lease=look.lease, steps_done=look.steps_done, cpu_s=look.cpu_s)
         used = max(0.0, look.cpu_s - watch.cpu_s)
         watch.cpu_s = look.cpu_s
+        passed = max(0.0, passed - look.stood_s)
         watch.trial_s += passed
         if look.steps_done != watch.steps_done:
             watch.steps_done = look.steps_done

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from optimizer.status import Limits
+
 #: Stands where there is nothing to show.
 NOTHING = "–"  # noqa: RUF001 - an en dash on purpose: a hyphen reads as a minus sign
 
@@ -103,3 +105,15 @@ def percent(share: float | None) -> str:
 def count(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun: ``1 trial``, ``1,204 trials``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def limits_text(limits: Limits | None) -> str:
+    """What of the machine a run may use, in a line."""
+    if limits is None:
+        return "it is starting, and says soon what it uses"
+    held = memory(limits.memory_mb)
+    if not limits.cores:
+        return f"no core ({clean(limits.because)}), and up to {held} of memory"
+    why = [w for w in (clean(limits.because), "steps back for others" if limits.stepping_back else "") if w]
+    share = f"up to {percent(limits.cores / limits.of_cores)} of {count(limits.of_cores, 'core')}"
+    return share + (f" ({', '.join(why)})" if why else "") + f", and {held} of memory"

@@ -41,6 +41,8 @@ class RunView:
     def __init__(self, folder: Path) -> None:
         """Opens nothing yet; raises nothing."""
         self.folder = folder
+        #: How often the view began anew, since the journal was replaced by another.
+        self.renewals = 0
         self._told = Told()
 
     @classmethod
@@ -61,6 +63,7 @@ class RunView:
         except FileNotFoundError:
             return []
         if found.st_ino != self._told.inode or found.st_size < self._told.offset:
+            self.renewals += self._told.inode != -1
             self._told = Told(inode=found.st_ino)
         records = []
         for record, offset in journal.read_from(path, self._told.offset):

@@ -123,6 +123,9 @@ def _warnings(status: Status, note: str, now: float) -> list[Text]:
         found.append(Text(f"no news from the scheduler for {formats.duration(silent)}", style="bold yellow"))
     if status.trouble:
         found.append(Text(clean(status.trouble), style="bold red"))
+    limits = status.limits
+    if limits is not None and 0 < limits.cores < limits.of_cores:
+        found.append(Text(f"uses {formats.limits_text(limits)}", style="yellow"))
     if status.recorder_lag > 20:
         found.append(Text(f"optuna.db is {formats.count(status.recorder_lag, 'trial')} behind the journal",
                           style="yellow"))

@@ -23,6 +23,8 @@ class DatasetView(msgspec.Struct, kw_only=True):
     metric: str = ""
     #: ``maximize`` or ``minimize``; empty for a dataset that could not be read.
     direction: str = ""
+    #: Column that is predicted.
+    target: str = ""
     rows: int = 0
     test_rows: int = 0
     columns: int = 0

@@ -24,6 +24,7 @@ from optimizer.scheduler.loop import DEADLINE, Plan, Scheduler
 from optimizer.scheduler.monitor import Monitor
 from optimizer.scheduler.past import Past
 from optimizer.scheduler.signals import Signals
+from optimizer.standstill import Standstill
 from optimizer.store import Store
 from optimizer.study.recorder import Added, RecorderNotice, RecorderTrouble, Reply
 
@@ -103,12 +104,13 @@ def a_scheduler(
     events = EventLog(journal, folder / "run.log", lambda record: None)
     now = time.time()
     plan = Plan(study=study, folder=folder, slots=(Slot(name="cpu0", cores=(0,), threads=1, memory_mb=1000.0),),
-                gpus=GpuReport(), opencl={}, memory_mb=1000.0, whole_memory_mb=2000.0, first_started=now, started=now,
-                started_boot=time.clock_gettime(time.CLOCK_BOOTTIME),
+                cores=(0,), gpus=GpuReport(), opencl={}, memory_mb=1000.0, whole_memory_mb=2000.0, first_started=now,
+                started=now, started_boot=time.clock_gettime(time.CLOCK_BOOTTIME),
                 deadline=None if deadline is None else now + deadline)
     book = Book(study, kinds={}, gpu_required=frozenset(), slots=1, events=events, store=Store(folder), past=Past())
     return Scheduler(plan, backend=QuietBackend(), book=book, events=events, recorder=recorder,  # type: ignore[arg-type]
-                     preparation=Reading(looks), monitor=Monitor(None), signals=signals, past=Past())  # type: ignore[arg-type]
+                     preparation=Reading(looks), monitor=Monitor(None), signals=signals, past=Past(),  # type: ignore[arg-type]
+                     standstill=Standstill.of([slot.name for slot in plan.slots]))
 
 
 def notices(folder: Path) -> list[str]:

@@ -202,7 +202,7 @@ def test_a_worker_that_cannot_be_ended_closes_its_slot(scene: Scene) -> None:
 
 def hang(scene: Scene, seconds: float = IDLE_S + 2, cpu: float = 0.0) -> None:
     for now in range(int(seconds) + 1):
-        scene.recovery.watch(float(now), {scene.first: ProcessLoad(cpu_s=cpu * now)})
+        scene.recovery.watch(float(now), {scene.first: ProcessLoad(cpu_s=cpu * now)}, {})
 
 
 def test_a_hung_job_is_ended_and_run_again(scene: Scene) -> None:

@@ -1,0 +1,43 @@
+"""What a person asks of a run while it goes on: a small file in its folder, which the scheduler looks at each second.
+
+It holds for the scheduler that it was written for; the study file is the place for what shall hold always.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+_NAME = "control.json"
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked."""
+
+    #: The scheduler that it is for.
+    pid: int
+    #: Instead of the study file's ``cpu_limit`` and ``memory_limit``: as written there; ``None`` leaves them be.
+    cpu: str | float | None = None
+    memory: str | None = None
+    paused: bool = False
+
+
+def read_control(folder: Path, pid: int) -> Control:
+    """What this scheduler was asked; nothing where the file is missing, damaged or meant for an earlier one."""
+    try:
+        control = msgspec.json.decode((folder / _NAME).read_bytes(), type=Control)
+    except (OSError, msgspec.DecodeError):
+        return Control(pid=pid)
+    return control if control.pid == pid else Control(pid=pid)
+
+
+def write_control(folder: Path, control: Control) -> None:
+    """Replace the file in one step; raises `OSError`."""
+    temporary = folder / f".{_NAME}.{os.getpid()}"
+    try:
+        temporary.write_bytes(msgspec.json.encode(control))
+        temporary.replace(folder / _NAME)
+    finally:
+        temporary.unlink(missing_ok=True)

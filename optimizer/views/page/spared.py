@@ -1,0 +1,76 @@
+"""What smart selection spared: fits that were not done, by the evidence that spoke against them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optimizer.records import TrialRecord
+from optimizer.views.told import DatasetView, FamilyStop
+
+#: By what a trial was ended early, and what that is.
+EVIDENCE = {
+    "folds": "its mean over the folds so far could not catch up with the best",
+    "fit": "its loss at a checkpoint inside a fit was hopeless",
+    "look": "its first, cheap fit on a part of the rows was hopeless",
+}
+
+
+def spared(trials: Sequence[TrialRecord], datasets: Mapping[str, DatasetView],
+           stops: Sequence[FamilyStop]) -> dict[str, Any]:
+    """The sums by dataset, family and evidence, and who has stopped.
+
+    Seconds are an estimate: the folds that were not run, at what a fold of the same trial took, or of the same family
+    where it has none.
+    """
+    usual = _usual_seconds(trials)
+    sums: dict[tuple[str, str, str], dict[str, float]] = {}
+    for trial in trials:
+        dataset = datasets.get(trial.dataset)
+        if trial.state != "pruned" or dataset is None:
+            continue
+        left = max(0, dataset.folds * dataset.repeats - len(trial.fold_scores))
+        entry = sums.setdefault((trial.dataset, trial.family, evidence_of(trial)),
+                                {"trials": 0, "folds": 0, "seconds": 0.0, "spent": 0.0})
+        whole = trial.step_seconds[:len(trial.fold_scores)]
+        each = statistics.fmean(whole) if whole else usual.get((trial.dataset, trial.family), 0.0)
+        entry["trials"] += 1
+        entry["folds"] += left
+        entry["seconds"] += left * each
+        entry["spent"] += trial.seconds
+    rows = [{"dataset": dataset, "family": family, "evidence": evidence, **found}
+            for (dataset, family, evidence), found in sums.items()]
+    return {
+        "evidence": EVIDENCE,
+        "rows": sorted(rows, key=lambda row: -row["seconds"]),
+        "stops": [{"family": s.family, "dataset": s.dataset, "reason": s.reason, "moved": s.moved} for s in stops],
+        "finished": [{"dataset": d.dataset, "reason": d.finished, "used_s": d.used_s}
+                     for d in datasets.values() if d.finished],
+        "same_content": [{"dataset": d.dataset, "same_as": d.same_as} for d in datasets.values() if d.same_as],
+        "repeated": _repeated(trials),
+        "quarantined": [t.trial for t in trials if t.quarantined],
+    }
+
+
+def evidence_of(trial: TrialRecord) -> str:
+    """Which of `EVIDENCE` ended a pruned trial."""
+    if trial.cut:
+        return "fit"
+    return "look" if trial.look_score is not None and not trial.fold_scores else "folds"
+
+
+def _usual_seconds(trials: Sequence[TrialRecord]) -> dict[tuple[str, str], float]:
+    found: dict[tuple[str, str], list[float]] = {}
+    for trial in trials:
+        if trial.state == "complete":
+            found.setdefault((trial.dataset, trial.family), []).extend(trial.step_seconds)
+    return {key: statistics.median(seconds) for key, seconds in found.items() if seconds}
+
+
+def _repeated(trials: Sequence[TrialRecord]) -> int:
+    """Points that were evaluated although the same one had been before: what could yet be spared."""
+    seen: set[tuple[str, str, str]] = set()
+    for trial in trials:
+        seen.add((trial.dataset, trial.family, f"{trial.space} {sorted(trial.params.items())!r}"))
+    return len(trials) - len(seen)

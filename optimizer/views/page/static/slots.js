@@ -1,0 +1,129 @@
+// The timeline of slots: who ran what where, how busy each was, and the gaps.
+
+const OUTCOMES = { complete: 0.95, pruned: 0.5, failed: 0.95, lost: 0.95, running: 0.7, lent: 0.3 };
+
+function slotsView() {
+  const jobs = state.jobs.filter(Boolean),
+    names = [...new Set([...state.slots.map((s) => s.name), ...jobs.map((job) => job.slot)])];
+  if (!jobs.length)
+    return [empty("No job has started yet.", "Each slot gets a row, and each job a bar from its start to its end.")];
+  const now = state.alive ? state.at : Math.max(...jobs.map((job) => job.end ?? job.start)),
+    busy = names.map((name) => slotUse(name, jobs, now));
+  const colours = (job) =>
+    job.outcome === "lost" || job.outcome === "failed"
+      ? cssColour("--bad")
+      : job.outcome === "lent"
+        ? cssColour("--line-strong")
+        : colourOf(familyOf(job));
+  // Without edges: of thousands of bars those narrower than a pixel would be edges alone, and look idle.
+  const traces = [...groupBy(jobs, (job) => `${familyOf(job)} ${job.outcome}`)].map(([, of]) => ({
+    type: "bar",
+    orientation: "h",
+    base: of.map((job) => job.start * 1000),
+    x: of.map((job) => Math.max(0.02, (job.end ?? now) - job.start) * 1000),
+    y: of.map((job) => plain(job.slot)),
+    text: of.map((job) =>
+      plain(`${job.trial}, attempt ${job.attempt}: ${job.outcome}, ${span((job.end ?? now) - job.start)}`),
+    ),
+    customdata: of.map((job) => job.trial),
+    hovertemplate: "%{text}<extra></extra>",
+    textposition: "none",
+    name: plain(familyOf(of[0])),
+    legendgroup: familyOf(of[0]),
+    showlegend: of[0].outcome === "complete",
+    marker: {
+      color: colours(of[0]),
+      opacity: OUTCOMES[of[0].outcome] ?? 0.7,
+      line: { width: 0 },
+    },
+  }));
+  return [
+    card(
+      "Timeline of slots",
+      "a bar is a job; pale ones were pruned, red ones failed or were lost, grey is a slot lent to its neighbour, and what is empty was idle. Drag to look closer, double-click for all",
+      chart(
+        "Timeline of slots",
+        traces,
+        {
+          barmode: "overlay",
+          bargap: 0.25,
+          xaxis: { type: "date", title: { text: "UTC" } },
+          yaxis: { type: "category", categoryorder: "array", categoryarray: names.map(plain).reverse() },
+          showlegend: true,
+        },
+        { height: Math.max(200, 34 * names.length + 120), pick: openModel },
+      ),
+    ),
+    el(
+      "div",
+      { class: "grid" },
+      card(
+        "How busy",
+        "from the first job of a start to its last",
+        smallTable(
+          ["slot", "cores", ">jobs", ">busy", ">idle", ">share", ">longest gap"],
+          busy.map((use) => [
+            use.name,
+            use.cores,
+            use.jobs,
+            span(use.busy),
+            span(use.idle),
+            percent(use.share, 1),
+            span(use.gaps[0]?.seconds ?? 0),
+          ]),
+        ),
+      ),
+      card("Longest gaps", null, gapTable(busy)),
+    ),
+    state.layouts.length
+      ? card(
+          "How the cores were cut",
+          null,
+          smallTable(
+            ["dataset", ">slots", ">threads", "because"],
+            state.layouts.map((l) => [l.dataset, l.slots, l.threads, l.reason]),
+          ),
+        )
+      : null,
+  ];
+}
+
+const familyOf = (job) => job.trial.split("/").at(-2) ?? "";
+
+function slotUse(name, jobs, now) {
+  const slot = state.slots.find((s) => s.name === name),
+    of = jobs.filter((job) => job.slot === name).sort((a, b) => a.start - b.start),
+    gaps = [];
+  const taken = sum(of.map((job) => (job.end ?? now) - job.start));
+  for (let i = 1; i < of.length; i++) {
+    const gap = of[i].start - (of[i - 1].end ?? now);
+    if (gap > 0) gaps.push({ name, seconds: gap, before: of[i] });
+  }
+  gaps.sort((a, b) => b.seconds - a.seconds);
+  const idle = sum(gaps.map((gap) => gap.seconds)),
+    cores = slot?.cores ?? [];
+  return {
+    name,
+    jobs: of.length,
+    busy: taken,
+    idle,
+    share: taken + idle ? taken / (taken + idle) : null,
+    gaps,
+    cores: slot
+      ? `${cores.length > 2 ? `${cores[0]}–${cores.at(-1)}` : cores.join(", ")}${slot.gpu ? " + GPU" : ""}`
+      : NOTHING,
+  };
+}
+
+function gapTable(busy) {
+  const gaps = busy
+    .flatMap((use) => use.gaps.slice(0, 10))
+    .sort((a, b) => b.seconds - a.seconds)
+    .slice(0, 10)
+    .filter((gap) => gap.seconds >= 0.05);
+  if (!gaps.length) return empty("No slot was idle for longer than 0.05 s.");
+  return smallTable(
+    ["slot", ">idle for", "until", "that started"],
+    gaps.map((gap) => [gap.name, span(gap.seconds), clock(gap.before.start), trialLink(gap.before.trial)]),
+  );
+}

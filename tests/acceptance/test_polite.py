@@ -1,0 +1,130 @@
+"""A run that shares the machine: it holds its limit, stands still when asked, and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from optimizer.process import descendants, process_stat
+from tests.acceptance.studies import Started, events, optimizer, start, wait_until, write_study
+
+TICKS = os.sysconf("SC_CLK_TCK")
+#: Fits that take a while, so that whoever is stopped is stopped within one.
+SLOW = "[family.lightgbm.space]\niterations = 4000\nlearning_rate = 0.002\n[resources]\n"
+
+
+def used_s(pid: int) -> float:
+    stats = [process_stat(p) for p in (pid, *descendants(pid))]
+    return sum(stat.own_ticks for stat in stats if stat is not None) / TICKS
+
+
+def share_of(run: Started, seconds: float) -> float:
+    """Cores that a run and all that belongs to it keep busy."""
+    before, begun = used_s(run.process.pid), time.monotonic()
+    time.sleep(seconds)
+    return (used_s(run.process.pid) - before) / (time.monotonic() - begun)
+
+
+def started(tmp_path: Path, resources: str) -> Started:
+    study = write_study(tmp_path, "trials = 500\nfolds = 5\nfamilies = ['lightgbm']\npruner = 'none'",
+                        kinds=("binary",), extra=SLOW + resources)
+    run = start(study)
+    assert wait_until(lambda: bool(events(run.folder, "job_started")), 60)
+    return run
+
+
+def said(tmp_path: Path, *words: str) -> str:
+    done = optimizer(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_run_holds_its_limit_stands_still_when_asked_and_goes_on(tmp_path: Path) -> None:
+    run = started(tmp_path, "cores = 1\ncpu_limit = '40%'")
+    time.sleep(2)
+    assert share_of(run, 6) <= 0.46
+    assert "up to 40 % of 1 core (cpu_limit)" in said(tmp_path, "limit", "studies/small")
+
+    assert "up to 80 % of 1 core (`optimizer limit`)" in said(tmp_path, "limit", "studies/small", "--cpu", "80%")
+
+    assert "stands still" in said(tmp_path, "pause", "studies/small")
+    before = len(events(run.folder, "step_finished"))
+    assert share_of(run, 3) <= 0.1
+    assert len(events(run.folder, "step_finished")) <= before + 1
+    assert "optimizer resume" in said(tmp_path, "status", "studies/small")
+
+    assert "goes on" in said(tmp_path, "resume", "studies/small")
+    assert wait_until(lambda: len(events(run.folder, "step_finished")) > before + 1, 30)
+    state = json.loads(said(tmp_path, "limit", "studies/small", "--cpu", "off", "--json"))
+    assert (state["cores"], state["because"]) == (0.4, "cpu_limit")
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait() == 3
+    changes = [(r["cores"], r["because"]) for r in events(run.folder, "limits_changed")]
+    assert changes == [(0.4, "cpu_limit"), (0.8, "`optimizer limit`"), (0, "paused by `optimizer pause`"),
+                       (0.8, "`optimizer limit`"), (0.4, "cpu_limit")]
+
+
+def test_seconds_of_a_pause_count_neither_for_a_trial_nor_against_it(tmp_path: Path) -> None:
+    run = started(tmp_path, "cores = 1\nfold_time_limit = '8s'")
+    said(tmp_path, "pause", "studies/small")
+    asked = len(events(run.folder, "job_started"))
+    time.sleep(12)
+    said(tmp_path, "resume", "studies/small")
+    assert wait_until(lambda: len(events(run.folder, "job_started")) > asked, 60)
+    run.process.send_signal(signal.SIGINT)
+    run.wait()
+    assert not events(run.folder, "job_lost"), "its fold took longer than its limit by the clock on the wall"
+    assert all(r["seconds"] < 12 for r in events(run.folder, "trial_told"))
+
+
+def test_a_paused_run_can_be_stopped_and_resumed_with_nothing_lost(tmp_path: Path) -> None:
+    run = started(tmp_path, "cores = 1")
+    said(tmp_path, "pause", "studies/small")
+    assert "stopped" in said(tmp_path, "stop", "studies/small")
+    assert run.wait() == 3
+    assert not [p for p in descendants(1) if (s := process_stat(p)) and s.state == "T" and _belongs(p, run.folder)]
+    again = start(run.folder.with_suffix(".toml"))
+    assert wait_until(lambda: bool(events(again.folder, "trial_told")), 60), "a pause ends with its scheduler"
+    again.process.send_signal(signal.SIGINT)
+    again.wait()
+
+
+def test_quiet_hours_that_last_all_day_let_nothing_start(tmp_path: Path) -> None:
+    study = write_study(tmp_path, "trials = 5\nfolds = 2\nfamilies = ['lightgbm']", kinds=("binary",),
+                        extra="[resources]\ncores = 1\nquiet_hours = ['00:00-12:00', '12:00-00:00']")
+    run = start(study)
+    assert wait_until(lambda: bool(events(run.folder, "limits_changed")), 30)
+    assert wait_until(lambda: "quiet hours" in said(tmp_path, "status", "studies/small"), 10)
+    time.sleep(3)
+    assert not events(run.folder, "trial_told")
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 3
+
+
+@pytest.mark.parametrize(("words", "answer"), [
+    (("limit", "studies/small", "--cpu", "140%"), "--cpu '140%': expected a share of the cores such as \"40%\""),
+    (("limit", "studies/small", "--memory", "lots"), "--memory 'lots': expected an amount of memory"),
+])
+def test_a_wish_that_is_none_is_answered_with_what_was_expected(tmp_path: Path, words: tuple[str, ...], answer: str,
+                                                               ) -> None:
+    run = started(tmp_path, "cores = 1")
+    done = optimizer(*words, cwd=tmp_path)
+    run.process.send_signal(signal.SIGINT)
+    run.wait()
+    assert done.returncode == 2
+    assert answer in done.stderr
+    gone = optimizer("pause", "studies/small", cwd=tmp_path)
+    assert gone.returncode == 2
+    assert "small is not running" in gone.stderr
+
+
+def _belongs(pid: int, folder: Path) -> bool:
+    try:
+        return str(folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
