@@ -147,7 +147,7 @@ def look(folder: Path, seen: dict[str, float], memory: list[tuple[int, float]]) 
     for one in [*(p for p in everyone if p.pid == scheduler), *children_of(scheduler, everyone)]:
         stat = process_stat(one.pid)
         if stat is not None:
-            seen["scheduler" if one.pid == scheduler else name_of(one)] = stat.ticks / os.sysconf("SC_CLK_TCK")
+            seen["scheduler" if one.pid == scheduler else name_of(one)] = stat.own_ticks / os.sysconf("SC_CLK_TCK")
     held = measure(scheduler)
     with contextlib.suppress(OSError, ValueError, KeyError):  # the run has just begun, or ended
         families = json.loads((folder / "status.json").read_bytes())["families"]

@@ -424,13 +424,18 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_lost_and_its_slot_can_be_used
     assert bench.start() != pid
 
 
-def test_a_worker_that_cannot_load_a_library_is_lost_with_its_exit_code_and_the_log_says_why(folder: Path) -> None:
-    backend = make_backend("local", folder=folder, families=("nonsense",))
+def test_a_worker_that_cannot_load_a_library_is_lost_with_its_exit_code_and_the_log_says_why(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/tempfile.py").write_text("raise RuntimeError('a broken installation')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    backend = make_backend("local", folder=folder, families=("xgboost",))
     backend.start(Slot(name="cpu0", cores=CORES[:1], threads=1))
 
     assert Bench("local", backend, folder).lost() == "exit code 1"
 
-    assert "no model family is called 'nonsense'" in (folder / "logs" / "worker-cpu0.log").read_text()
+    assert "a broken installation" in (folder / "logs" / "worker-cpu0.log").read_text()
     backend.close()
 
 

@@ -105,15 +105,15 @@ function sparedView() {
       "time spared is the folds not run, at what a fold of the same model or family took",
       rows.length
         ? smallTable(
-            ["dataset", "family", "evidence", ">models", ">folds not run", ">time spared", ">time spent"],
+            ["dataset", "family", ">models", ">folds not run", ">time spared", ">time spent", "evidence"],
             rows.map((row) => [
               row.dataset,
               familyMark(row.family),
-              s.evidence[row.evidence],
-              row.trials,
-              row.folds,
+              row.trials.toLocaleString("en"),
+              row.folds.toLocaleString("en"),
               span(row.seconds),
               span(row.spent),
+              s.evidence[row.evidence],
             ]),
             { id: "spared" },
           )

@@ -135,7 +135,7 @@ function costView() {
           line,
         ],
         {
-          xaxis: { type: "log", title: { text: "seconds of the whole trial" }, exponentformat: "power", dtick: 1 },
+          xaxis: { ...logAxis(rows.map((row) => row.seconds)), title: { text: "seconds of the whole trial" } },
           yaxis: { title: { text: plain(metricOf(state.dataset)) }, range: scoreRange(rows, state.dataset) },
         },
         { height: 460, pick: openModel },
