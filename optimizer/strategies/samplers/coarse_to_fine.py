@@ -1,7 +1,9 @@
 """A coarse grid over the whole space, then ever finer grids around the best few points.
 
 Of a grid that is too large to be walked, as many points as the space has parameters to learn about are drawn; of the
-fine ones always. Everything follows from the space and the told trials, so a resumed search goes on as it would have.
+fine ones always. Rounds are short, since a family among several may have no more than twenty trials: replayed on whole
+grids (`benchmarks/selection.py`), longer ones found less with a sixth of the models. Everything follows from the space
+and the told trials, so a resumed search goes on as it would have.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 #: Values per number in the coarse grid.
 LEVELS = 3
 #: Points of the coarse round, times the number of parameters.
-COARSE = 6
+COARSE = 2
 #: Best points that a round looks around, and points around each, times the number of parameters.
-CENTERS, FINE = 3, 2
+CENTERS, FINE = 2, 1
 #: Of the whole range, the first round's step from a center; each round that finds nothing better halves it.
 FIRST_STEP, LAST_STEP = 0.25, 0.25 / 2**6
 #: Rounds that are drawn while no trial is complete yet; a space of a single point would have them without end.
