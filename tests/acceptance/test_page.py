@@ -31,7 +31,6 @@ iterations = 30
 [family.xgboost.space]
 iterations = 30
 [resources]
-cores = 2
 """
 
 
