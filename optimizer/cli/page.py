@@ -56,10 +56,12 @@ def report(run: str, *, out: Path | None, as_json: bool) -> None:
 @click.option("--optuna", is_flag=True, help="Optuna's own dashboard instead, on a copy of the database.")
 def serve(run: str, *, host: str, port: int | None, token: str | None, optuna: bool) -> None:
     """Show the results of a run live in a browser, read-only; Ctrl-C ends it, and the run goes on."""
+    from optimizer.process import step_back
     from optimizer.views.page.serving import open_place, page_of
     from optimizer.views.page.serving import serve as answer
     from optimizer.views.results import find_run
 
+    step_back()
     folder = find_run(run)
     with tempfile.TemporaryDirectory(prefix="optimizer-") as scratch:
         place = open_place(host, port, token)

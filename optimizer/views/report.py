@@ -16,8 +16,12 @@ from optimizer.views import formats
 from optimizer.views.formats import NOTHING, clean
 from optimizer.views.grid import Cell, Column, Grid
 from optimizer.views.results import RunView
+from optimizer.views.spared import spared, totals
 from optimizer.views.submissions import best_path, replacing, why_not_submittable
 from optimizer.views.told import DatasetView
+
+#: Where a trial was ended, in two words.
+_EVIDENCE = {"folds": "after a fold", "fit": "inside a fit", "look": "after a first look"}
 
 
 def write_summary(view: RunView) -> None:
@@ -56,6 +60,7 @@ def summarize(view: RunView) -> dict[str, Any]:
         "fit_seconds": fit_seconds,
         "share_inside_fits": fit_seconds / slot_seconds if slot_seconds else None,
         "trials": view.counts(),
+        "spared": totals(spared(trials, view.datasets, view.stops)),
         "datasets": [_dataset(view, d) for d in view.datasets.values()],
         "families": [_family(view, name, sum(t.seconds * t.slots for t in trials)) for name in view.families],
         "failures": _failures(trials),
@@ -251,8 +256,19 @@ def _cost(summary: dict[str, Any]) -> str:
     share = summary["share_inside_fits"]
     if share is None:
         return ""
-    return (f"{formats.count(summary['slots'], 'slot')}; {formats.percent(share)} of "
+    return _tested(summary) + (f"{formats.count(summary['slots'], 'slot')}; {formats.percent(share)} of "
             f"{formats.duration(summary['slot_seconds'])} of slot time was spent inside fits")
+
+
+def _tested(summary: dict[str, Any]) -> str:
+    """How many models were tested, and what was not done of them on what evidence."""
+    trials, spared_there = summary["trials"], summary["spared"]
+    text = f"{formats.count(trials['complete'] + trials['pruned'], 'model')} tested"
+    where = [f"{count:,} {_EVIDENCE[kind]}" for kind, count in spared_there["trials"].items()]
+    if where:
+        text += (f"; {formats.count(spared_there['folds'], 'fold')} and about "
+                 f"{formats.duration(spared_there['seconds'])} spared, as trials were hopeless: {', '.join(where)}")
+    return f"{text}\n"
 
 
 def _troubles(summary: dict[str, Any]) -> list[str]:

@@ -16,9 +16,9 @@ from optimizer.journal import Record
 from optimizer.records import TrialRecord
 from optimizer.views.filters import FIELDS
 from optimizer.views.page.rows import COLUMNS, row_of
-from optimizer.views.page.spared import spared
 from optimizer.views.page.timeline import Timeline
 from optimizer.views.results import RunView
+from optimizer.views.spared import spared
 
 #: Events after which a trial's row reads otherwise.
 _CHANGES_A_ROW = {"trial_told", "models_dropped", "predictions_evicted"}

@@ -53,6 +53,17 @@ def spared(trials: Sequence[TrialRecord], datasets: Mapping[str, DatasetView],
     }
 
 
+def totals(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Over all datasets and families: trials by evidence, folds that were not run, and about how many seconds."""
+    rows = found["rows"]
+    return {
+        "trials": {evidence: count for evidence in EVIDENCE
+                   if (count := sum(row["trials"] for row in rows if row["evidence"] == evidence))},
+        "folds": sum(row["folds"] for row in rows),
+        "seconds": sum(row["seconds"] for row in rows),
+    }
+
+
 def evidence_of(trial: TrialRecord) -> str:
     """Which of `EVIDENCE` ended a pruned trial."""
     if trial.cut:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from stubs.runs import FakeRun
 
-from optimizer.views.page.spared import EVIDENCE, spared
+from optimizer.views.report import as_text, summarize
 from optimizer.views.results import RunView
+from optimizer.views.spared import EVIDENCE, spared, totals
 
 
 def test_folds_that_were_not_run_are_counted_by_what_ended_the_trial(tmp_path: Path) -> None:
@@ -29,6 +30,9 @@ def test_folds_that_were_not_run_are_counted_by_what_ended_the_trial(tmp_path: P
     assert (by_evidence["look"]["folds"], by_evidence["look"]["seconds"]) == (5, pytest.approx(10.0)), \
         "without a fold of its own, at what the family's folds take"
     assert [s["family"] for s in found["stops"]] == ["xgboost"]
+    assert totals(found) == {"trials": {"folds": 1, "fit": 1, "look": 1}, "folds": 12, "seconds": pytest.approx(20.0)}
+    assert ("4 models tested; 12 folds and about 20 s spared, as trials were hopeless: 1 after a fold, 1 inside a fit, "
+            "1 after a first look") in as_text(summarize(view))
 
 
 def test_a_point_that_was_evaluated_twice_is_counted_once_as_a_repetition(tmp_path: Path) -> None:
