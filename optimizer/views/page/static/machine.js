@@ -25,7 +25,7 @@ function failuresView() {
               span(sum(of.map((row) => row.seconds))),
             ];
           }),
-          { id: "failures" },
+          { id: "failures-table" },
         ),
       ),
     );
@@ -115,7 +115,7 @@ function sparedView() {
               span(row.spent),
               s.evidence[row.evidence],
             ]),
-            { id: "spared" },
+            { id: "spared-table" },
           )
         : empty("No model was ended early.", `The pruner of this run is ${state.run.study.pruner ?? "none"}.`),
     ),

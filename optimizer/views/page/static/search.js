@@ -241,7 +241,7 @@ function familiesView() {
           "",
         ],
         table,
-        { id: "families" },
+        { id: "families-table" },
       ),
     ),
     boxes.length
