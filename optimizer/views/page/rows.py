@@ -41,7 +41,7 @@ COLUMNS: dict[str, Callable[[TrialRecord], Any]] = {
     "memory": lambda t: _seconds(t.peak_rss_mb),
     "private_memory": lambda t: _seconds(t.peak_private_mb),
     # Records have it once fits may be made on a part of the rows.
-    "max_rows": lambda t: getattr(t, "max_rows", None),
+    "max_rows": lambda t: t.max_rows,
     "slot": lambda t: t.slot,
     "slots": lambda t: t.slots,
     "device": lambda t: t.device,
