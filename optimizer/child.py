@@ -50,6 +50,11 @@ class Child:
         #: Whether its output has ended.
         self.ended = False
 
+    @property
+    def pid(self) -> int:
+        """Its process, which leads a group of its own."""
+        return self._process.pid
+
     def fileno(self) -> int:
         """The descriptor of its output, to wait for."""
         return self._out.fileno()
@@ -83,6 +88,8 @@ class Child:
     def exit_code(self, timeout_s: float = _LEAVE_S) -> int:
         """How it ended; call this after `ended`. One that closes its output and stays is killed after the timeout."""
         self._out.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGCONT)  # one that stands still on the run's order would be waited for
         try:
             return self._process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:

@@ -41,3 +41,8 @@ def write_control(folder: Path, control: Control) -> None:
         temporary.replace(folder / _NAME)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def forget_control(folder: Path) -> None:
+    """Take away what an earlier scheduler was asked, whose number may come again; raises `OSError`."""
+    (folder / _NAME).unlink(missing_ok=True)

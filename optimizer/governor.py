@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -29,8 +30,8 @@ _LOOK_S = 0.25
 #: Seconds between two lines about what it does, and between two looks for new processes of the run.
 _SAY_S = 1.0
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
-#: CPU time in a moment below which a group has nothing to do, in seconds.
-_IDLE_S = 0.2 * PERIOD_S
+#: Share of a core that a group which sleeps has used at most, where it has nothing to do.
+_IDLE = 0.2
 
 
 @dataclass(kw_only=True)
@@ -106,12 +107,12 @@ class Governor:
         passed = 0.0 if self._last is None else now - self._last
         self._last = now
         used = self._used_s(now, counts=passed > 0)
-        busy = [(name, group.cores) for name, group in self.groups.items() if self._is_busy(group, now)]
+        busy = [(name, group.cores) for name, group in self.groups.items() if self._is_busy(group, now, passed)]
         awake = self._rations.awake(allowed=self.allowed, passed_s=passed, used_s=used, wanting=busy)
         wanting = {name for name, _ in busy}
         for name, group in self.groups.items():
-            # One that waits for a job costs nothing, and shall hear of it at once; but a pause is a pause.
-            if name in awake or (name not in wanting and self.limit > 0):
+            # One that waits for a job costs next to nothing, and shall hear of it soon; but a pause is a pause.
+            if name in awake or (name not in wanting and self.limit > 0 and self._rations.left_s >= 0):
                 self._go_on(group, now)
             else:
                 self._stop(group, now)
@@ -122,12 +123,13 @@ class Governor:
         for group in self.groups.values():
             self._go_on(group, now)
 
-    def _is_busy(self, group: Group, now: float) -> bool:
+    def _is_busy(self, group: Group, now: float, passed: float) -> bool:
         stat = process_stat(group.leader)
         if stat is None or stat.start != group.start:
             return False
         if group.stopped is None:
-            group.idle = (stat.own_ticks - group.ticks) * _TICK_S < _IDLE_S
+            # One that waits for a core because others have them all has used little, and is not idle.
+            group.idle = stat.state != "R" and (stat.own_ticks - group.ticks) * _TICK_S < _IDLE * passed
         else:
             # Its clock is brought up to date now and then, for those who read it meanwhile.
             self._standstill.add(group.position, now - group.stopped)
@@ -211,7 +213,7 @@ def main() -> None:
     governor = Governor(int(scheduler), Standstill(int(descriptor)), frozenset(map(int, cores.split(","))),
                         steps_back=steps_back == "1")
     os.set_blocking(1, False)
-    rest, said = b"", 0.0
+    rest, said, allowed = b"", 0.0, math.nan
     while True:
         if select.select([0], [], [], governor.wakes_after_s)[0]:
             block = os.read(0, 1 << 16)
@@ -222,8 +224,9 @@ def main() -> None:
                 governor.told(line)
         now = time.monotonic()
         governor.look(now)
-        if now - said >= _SAY_S:
-            said = now
+        # A change is told at once: it may be followed by a long sleep.
+        if now - said >= _SAY_S or governor.allowed != allowed:
+            said, allowed = now, governor.allowed
             state = json.dumps({"allowed": governor.allowed, "others": round(governor.others.cores, 3),
                                "stepping_back": governor.others.stepping_back})
             with contextlib.suppress(BlockingIOError, BrokenPipeError):  # a scheduler that is busy reads a later one

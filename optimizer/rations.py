@@ -93,20 +93,28 @@ def allowed_cores(*, limit: float, cores: int, others: Others) -> float:
     return min(limit, max(FLOOR * cores, cores - others.cores - SPARE))
 
 
-def resting(slots: Mapping[str, tuple[str, float]], allowed: float) -> frozenset[str]:
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A slot that works or will."""
+
+    #: ``gpu`` or ``cpu``.
+    kind: str
+    cores: float
+    #: Its worker is there.
+    up: bool = True
+
+
+def resting(places: Mapping[str, Place], allowed: float) -> frozenset[str]:
     """Slots that need no jobs, as fewer use what is allowed in full: half-idle slots would hold memory for nothing.
 
-    GPU slots come first; of each kind one works whatever the limit is.
-
-    Args:
-        slots: name to kind of slot, ``gpu`` or ``cpu``, and its cores.
+    Those with a worker come first, and GPU slots before others; of each kind one works whatever the limit is.
     """
     working: set[str] = set()
     kinds: set[str] = set()
     used = 0.0
-    for name, (kind, cores) in sorted(slots.items(), key=lambda item: item[1][0] != "gpu"):
-        if used < allowed - 1e-9 or kind not in kinds:
+    for name, place in sorted(places.items(), key=lambda item: (not item[1].up, item[1].kind != "gpu")):
+        if used < allowed - 1e-9 or place.kind not in kinds:
             working.add(name)
-            kinds.add(kind)
-            used += cores
-    return frozenset(slots) - working
+            kinds.add(place.kind)
+            used += place.cores
+    return frozenset(places) - working

@@ -22,6 +22,8 @@ from optimizer.standstill import Standstill
 _LONGEST_PAUSE_S = 60.0
 #: Seconds that it may take to end when it is told to.
 _END_S = 2.0
+#: At work it speaks each second; one that is silent for longer hangs, and whom it has stopped with it.
+_SILENT_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +70,15 @@ class Throttle:
         self._start_from = 0.0
         self._starts = 0
         self._state: Governing | None = None
+        #: When it was heard last.
+        self._heard_at = 0.0
 
     def limit(self, cores: float) -> None:
         """From now on the run uses so many cores: infinite for all, 0 for none."""
         if cores != self._limit:
             self._limit = cores
+            # A sleeping governor had nothing to say until now.
+            self._heard_at = time.monotonic()
             self._tell(f"limit {cores}\n")
 
     def look(self, targets: Mapping[str, Target]) -> Governing | None:
@@ -89,6 +95,9 @@ class Throttle:
             if start is not None:
                 self._told[name] = target, start
                 self._tell(_line(name, target, start))
+        if self._process is not None and self._hangs():
+            self._process.kill()
+            self._process.wait()
         if self._process is not None and self._process.poll() is not None:
             self._bury()
         if self._process is None and (self._steps_back or self._limit < len(self._cores)):
@@ -107,6 +116,10 @@ class Throttle:
         self._process.wait()
         self._bury()
 
+    def _hangs(self) -> bool:
+        at_work = self._limit < len(self._cores) or (self._state is not None and self._state.stepping_back)
+        return at_work and time.monotonic() > self._heard_at + _SILENT_S
+
     def _start(self) -> None:
         now = time.monotonic()
         if now < self._start_from:
@@ -123,6 +136,7 @@ class Throttle:
                 )
         except OSError:
             return  # no process, descriptor or room on the disk now: it is tried again, and nobody is stopped
+        self._heard_at = now
         assert self._process.stdin is not None  # noqa: S101 - for the type checker
         assert self._process.stdout is not None  # noqa: S101 - as above
         os.set_blocking(self._process.stdin.fileno(), False)
@@ -155,6 +169,7 @@ class Throttle:
             while block := self._process.stdout.read(1 << 16):
                 *lines, self._rest = (self._rest + block).split(b"\n")
                 if lines:
+                    self._heard_at = time.monotonic()
                     self._state = msgspec.json.decode(lines[-1], type=Governing)
         return self._state
 

@@ -76,7 +76,12 @@ def quiet_cpu_limit(value: object) -> int | float | str:
 
 
 def cpu_cores(limit: float | str, cores: int) -> float:
-    """Cores of a limit that `cpu_limit` or `quiet_cpu_limit` has passed, where a run has so many; never more."""
+    """Cores of a limit that `cpu_limit` or `quiet_cpu_limit` has passed, where a run has so many; never more.
+
+    Raises:
+        ValueError: it would not have passed.
+    """
+    quiet_cpu_limit(limit)
     return min(float(cores), _share(limit) * cores if isinstance(limit, str) else float(limit))
 
 
@@ -85,6 +90,9 @@ def quiet_hours(value: object) -> tuple[str, ...]:
     hours = [value] if isinstance(value, str) else value
     if isinstance(hours, list) and hours and all(isinstance(h, str) and re.fullmatch(HOURS_PATTERN, h, re.ASCII)
                                                  for h in hours):
+        if any(len(set(h.split("-"))) == 1 for h in hours):
+            raise ValueError('expected hours that end at another time than they begin; all day is "00:00-12:00" and '
+                             '"12:00-00:00"')
         return tuple(hours)
     raise ValueError('expected hours of the day such as "08:00-18:00", or a list of them')
 
@@ -103,8 +111,8 @@ def memory(value: object) -> str:
 
 
 def memory_mb(amount: str, whole_mb: float) -> float:
-    """MiB of an amount that `memory` has passed, where there are ``whole_mb`` in all; never more."""
-    share = _share(amount)
+    """MiB of an amount that `memory` has passed, where there are ``whole_mb`` in all; `ValueError` for any other."""
+    share = _share(memory(amount))
     return min(whole_mb, share * whole_mb if share else _bytes(amount) / 2**20)
 
 

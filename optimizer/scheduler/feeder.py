@@ -31,8 +31,9 @@ class Feeder:
 
     #: Slot name to slot: the run's own, which changes where GPUs are given up.
     slots: dict[str, Slot]
-    #: MiB that the run may hold.
+    #: MiB that the run may hold, and that it might when its slots were made.
     memory_mb: float
+    planned_mb: float
     dispatcher: Dispatcher
     book: Book
     backend: Backend
@@ -47,12 +48,10 @@ class Feeder:
     def fill(self, now: float) -> None:
         """Give a job to every slot that wants one, as far as there is work and memory."""
         self.layouts.advance()
-        wanting = self.dispatcher.wanting(now, self._ahead_s)
+        wanting = [slot for slot in self.dispatcher.wanting(now, self._ahead_s) if not (
+            slot in self.resting or self.recovery.is_ending(slot) or self.recovery.holds_back(slot, now)
+            or self.layouts.lent_to(slot))]
         for position, slot in enumerate(wanting):
-            if self.recovery.is_ending(slot) or self.recovery.holds_back(slot, now) or self.layouts.lent_to(slot):
-                continue
-            if slot in self.resting:
-                continue
             kind = self.slots[slot].kind
             retry = self.dispatcher.retry_for(kind)
             if retry is None:
@@ -109,6 +108,6 @@ class Feeder:
                     self.memory_mb)
 
     def _reservation(self, slot: str, dataset: str, family: str, needs_mb: float) -> float:
-        share_mb = self.slots[slot].memory_mb * self.layouts.joined(slot)
-        return max(needs_mb, reservation(peak_mb=self.book.ledgers[dataset].families[family].peak_mb,
-                                         share_mb=share_mb, limit_mb=self.memory_mb))
+        share_mb = self.slots[slot].memory_mb * self.layouts.joined(slot) * self.memory_mb / self.planned_mb
+        return min(self.memory_mb, max(needs_mb, reservation(
+            peak_mb=self.book.ledgers[dataset].families[family].peak_mb, share_mb=share_mb, limit_mb=self.memory_mb)))

@@ -150,6 +150,11 @@ class Layouts:
         if self._try is not None and slot == self._try.leader:
             self._end_try()
 
+    def stood_still(self, slot: str, seconds: float) -> None:
+        """A slot's worker was stopped on the run's order; who waits for it idles no longer for that."""
+        if self._try is not None and slot == self._try.leader:
+            self._try.idle_since = {name: since + seconds for name, since in self._try.idle_since.items()}
+
     def worker_ready(self, slot: str) -> None:
         """A fresh worker has its own slot's cores only."""
         if self.width > 1 and slot in self._joinable and not self.lent_to(slot):

@@ -12,7 +12,8 @@ CAP_BYTES = 16 * 2**20
 KEEP_BYTES = 2**20
 _BLOCK = 2**20
 #: Logs that other processes write; the run's own are kept whole.
-_PATTERNS = ("worker-*.log", "preparation.log", "recorder.log", "gpus.log", "guard.log", "publisher.log")
+_PATTERNS = ("worker-*.log", "preparation.log", "recorder.log", "gpus.log", "guard.log",
+             "governor.log", "publisher.log")
 
 
 def trim_logs(folder: Path, keep_bytes: int = KEEP_BYTES, cap_bytes: int = CAP_BYTES) -> int:

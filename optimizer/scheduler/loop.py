@@ -10,7 +10,6 @@ Everything that decides takes values and returns values; this file carries the d
 
 from __future__ import annotations
 
-import datetime
 import math
 import os
 import time
@@ -128,8 +127,9 @@ class Scheduler:
             slots=self._slots, dispatcher=self._dispatcher, book=book, backend=backend, events=events,
             memory_mb=plan.memory_mb, fixed=plan.study.resources.threads_per_slot is not None,
             remembered=of_this_machine(os.environ, plan.memory_mb), left_s=self._until_deadline)
-        self._feeder = Feeder(slots=self._slots, memory_mb=plan.memory_mb, dispatcher=self._dispatcher, book=book,
-                              backend=backend, events=events, recovery=self._recovery, layouts=self._layouts)
+        self._feeder = Feeder(slots=self._slots, memory_mb=plan.memory_mb, planned_mb=plan.memory_mb,
+                              dispatcher=self._dispatcher, book=book, backend=backend, events=events,
+                              recovery=self._recovery, layouts=self._layouts)
         self._politeness = Politeness(
             limits=plan.study.resources, slots=self._slots, cores=plan.cores, whole_mb=plan.whole_memory_mb,
             folder=plan.folder, standstill=standstill, events=events)
@@ -185,8 +185,7 @@ class Scheduler:
         hurried = self._dispatcher.under_way or self._ending in (AT_ONCE, DEADLINE)
         self._backend.close(grace_s=0.0 if hurried else 5.0)
         self._monitor.close()
-        # A library can print a lot since the last tick.
-        self._trim_logs()
+        self._trim_logs()  # a library can print a lot since the last tick
 
     def _look_for_the_end(self) -> None:
         if self._ending:
@@ -378,14 +377,15 @@ class Scheduler:
 
     def _keep_terms(self, pids: Mapping[str, int | None]) -> dict[str, float]:
         """See to what the run may use now; seconds that each slot's worker was stopped for that since the last look."""
-        stood_s = self._politeness.look(datetime.datetime.now(), {
-            name: (pid, len(self._slots[name].cores) * self._layouts.joined(name)) for name, pid in pids.items()
-            if pid is not None and not self._recovery.is_ending(name)})
+        workers = {name: (pid, self._layouts.joined(name)) for name, pid in pids.items()
+                   if pid is not None and not self._recovery.is_ending(name)}
+        stood_s = self._politeness.look(workers, self._preparation.pids(), self._dispatcher.slots)
         for name, seconds in stood_s.items():
-            self._dispatcher.stood_still(name, seconds)
+            for part in (self._dispatcher, self._layouts, self._recovery):
+                part.stood_still(name, seconds)
+        for holder in (self._feeder, self._recovery, self._layouts):
+            holder.memory_mb = self._politeness.terms.memory_mb
         self._feeder.resting = self._politeness.resting
-        memory_mb = self._politeness.terms.memory_mb
-        self._feeder.memory_mb = self._recovery.memory_mb = self._layouts.memory_mb = memory_mb
         return stood_s
 
     def _trim_logs(self) -> None:

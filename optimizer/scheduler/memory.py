@@ -37,6 +37,8 @@ class TooMuch:
 
     job: Holding
     reason: str
+    #: Nothing that it did: less memory is allowed than when it was given its own.
+    lowered: bool = False
 
 
 def reservation(*, peak_mb: float, share_mb: float, limit_mb: float) -> float:
@@ -60,7 +62,8 @@ def too_much(holdings: Iterable[Holding], limit_mb: float) -> list[TooMuch]:
     held = sum(job.held_mb for job in jobs)
     if not over and held > limit_mb:
         greediest = max(jobs, key=lambda job: job.held_mb - job.reserved_mb)
-        over = [TooMuch(job=greediest, reason=(
+        lowered = sum(job.reserved_mb for job in jobs) > limit_mb * (1 + 1e-9)
+        over = [TooMuch(job=greediest, lowered=lowered, reason=(
             f"out of memory: the run held {held:.0f} MiB of its {limit_mb:.0f} MiB, and this job "
             f"{greediest.held_mb:.0f} MiB with {greediest.reserved_mb:.0f} MiB reserved"))]
     return over

@@ -15,6 +15,8 @@ from pathlib import Path
 from optimizer import rations
 from optimizer.config.resolved import ResourceLimits
 from optimizer.control import Control, read_control
+from optimizer.dispatch import SlotState
+from optimizer.rations import Place
 from optimizer.resources import Slot
 from optimizer.scheduler.events import EventLog
 from optimizer.standstill import Standstill
@@ -55,7 +57,8 @@ def terms(*, limits: ResourceLimits, control: Control, at: datetime.time, cores:
     asked = control.cpu is not None
     own = replace(limits, cpu_limit=control.cpu if control.cpu is not None else limits.cpu_limit).cpu_cores(cores)
     calm, hours = limits.quiet_cores(at, cores)
-    if calm < cores and calm <= own:
+    # Whoever asks for cores at a quiet hour wants them now.
+    if not asked and calm < cores and calm <= own:
         return Terms(cores=calm, memory_mb=memory_mb, because=f"quiet hours {hours}")
     if own >= cores:
         return Terms(cores=math.inf, memory_mb=memory_mb)
@@ -76,13 +79,16 @@ class Politeness:
         """
         wanted = limits.step_back if limits.step_back is not None else not _is_container()
         # One that is not nice would take its own work for that of others.
-        steps_back = wanted and os.getpriority(os.PRIO_PROCESS, 0) > 0
+        nice = os.getpriority(os.PRIO_PROCESS, 0) > 0
+        if limits.step_back and not nice:
+            events.notice('step_back needs priority = "low", by which a run tells its own work from that of others; it '
+                          "does not step back")
         self._limits, self._slots, self._events, self._folder = limits, slots, events, folder
         self._cores = cores
         self._whole_mb = whole_mb
         self._standstill = standstill
-        self._throttle = Throttle(standstill, cores, folder / "logs" / "governor.log", steps_back=steps_back)
-        self._stood = dict.fromkeys(slots, 0.0)
+        self._throttle = Throttle(standstill, cores, folder / "logs" / "governor.log", steps_back=wanted and nice)
+        self._stood = dict.fromkeys(standstill.positions, 0.0)
         self._state: Governing | None = None
         self.terms = Terms(cores=math.inf, memory_mb=limits.memory_mb(whole_mb))
         #: Slots that get no jobs, as fewer use what is allowed.
@@ -97,34 +103,49 @@ class Politeness:
         return f"{self.terms.because}; `optimizer resume {self._folder.name}` lets it go on" if asked else (
             self.terms.because)
 
-    def look(self, at: datetime.datetime, workers: Mapping[str, tuple[int, float]]) -> dict[str, float]:
+    def look(self, workers: Mapping[str, tuple[int, int]], readers: Mapping[str, int],
+             states: Mapping[str, SlotState]) -> dict[str, float]:
         """See what holds now and have it kept; seconds that each slot's worker was stopped since the last look.
 
         Args:
-            at: local time.
-            workers: slot to the process that works in it, and the cores that it computes on.
+            workers: slot to the process that works there, and the slots that it has joined.
+            readers: name to process, of those that prepare datasets on all cores.
+            states: of every slot.
         """
-        control = read_control(self._folder, os.getpid())
-        now = terms(limits=self._limits, control=control, at=at.time(), cores=len(self._cores),
-                    whole_mb=self._whole_mb)
+        now = self._terms()
         if now != self.terms:
             self._say(now)
             self.terms = now
         self._throttle.limit(now.cores)
+        groups = {name: (pid, len(self._slots[name].cores) * joined) for name, (pid, joined) in workers.items()}
+        groups |= {name: (pid, len(self._cores)) for name, pid in readers.items()}
         self._state = self._throttle.look({
             name: Target(leader=pid, position=self._standstill.positions[name], cores=cores)
-            for name, (pid, cores) in workers.items() if pid != os.getpid()})
-        slots = {name: ("gpu" if slot.gpu else "cpu", float(len(slot.cores))) for name, slot in self._slots.items()}
-        self.resting = rations.resting(slots, self.allowed)
-        before = dict(self._stood)
-        self._stood = {name: self._standstill.seconds(i) for name, i in self._standstill.positions.items()}
-        return {name: self._stood[name] - before[name] for name in self._standstill.positions}
+            for name, (pid, cores) in groups.items() if pid != os.getpid()})
+        self.resting = rations.resting({
+            name: Place(kind=state.kind, cores=len(self._slots[name].cores), up=state.phase == "up")
+            for name, state in states.items() if state.phase != "closed"}, self.allowed)
+        before, self._stood = self._stood, {n: self._standstill.seconds(i) for n, i in
+                                            self._standstill.positions.items()}
+        return {name: self._stood[name] - before[name] for name in states}
+
+    def _terms(self) -> Terms:
+        control = read_control(self._folder, os.getpid())
+        try:
+            return self._terms_by(control)
+        except ValueError:  # nothing that `optimizer limit` would have written
+            return self._terms_by(Control(pid=control.pid))
+
+    def _terms_by(self, control: Control) -> Terms:
+        return terms(limits=self._limits, control=control, at=datetime.datetime.now().time(), cores=len(self._cores),
+                     whole_mb=self._whole_mb)
 
     @property
     def allowed(self) -> float:
         """Cores that the run may use now."""
         limit = min(self.terms.cores, float(len(self._cores)))
-        return limit if self._state is None else min(limit, self._state.allowed)
+        state = self._state
+        return min(limit, state.allowed) if state is not None and state.stepping_back else limit
 
     @property
     def share(self) -> float:
@@ -156,5 +177,5 @@ class Politeness:
 
 def _is_container() -> bool:
     """Whether the kernel's counters tell of strangers' work on our cores, which is none of our business."""
-    return (os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv")
-            or "KUBERNETES_SERVICE_HOST" in os.environ)
+    marks = ("/.dockerenv", "/run/.containerenv", "/run/systemd/container", "/.singularity.d")
+    return any(map(os.path.exists, marks)) or "KUBERNETES_SERVICE_HOST" in os.environ

@@ -22,6 +22,8 @@ from optimizer.search_space import SearchSpace, widened
 
 #: How often a dataset is tried again, and seconds before that.
 RETRIES, RETRY_S = 2, 5.0
+#: What a dataset is prepared by: the reader of its table, and who asks the families for their search spaces.
+READERS = ("reader", "describer")
 _CRASHED = "its reader ended without a word (exit code {code}); see logs/preparation.log"
 
 
@@ -92,6 +94,11 @@ class Preparation:
     def waitables(self) -> list[Child]:
         """What to wait for."""
         return [child for child in (self._reader, self._describer) if child is not None]
+
+    def pids(self) -> dict[str, int]:
+        """The processes at work now, by what they are among `READERS`."""
+        return {name: child.pid for name, child in zip(READERS, (self._reader, self._describer), strict=True)
+                if child is not None}
 
     def begin(self) -> None:
         """Start reading the first dataset; `advance` tells what comes of it."""

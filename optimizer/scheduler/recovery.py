@@ -105,8 +105,8 @@ class Recovery:
         for over in too_much(holdings, self.memory_mb):
             job = over.job
             chance = second_chance(held_mb=job.held_mb, cap_mb=job.cap_mb, limit_mb=self.memory_mb)
-            self._endings[job.slot] = _Ending(kind="out_of_memory", retry=chance is not None, held_mb=job.held_mb,
-                                              needs_mb=chance or 0.0)
+            self._endings[job.slot] = _Ending(kind="out_of_memory", blame=False) if over.lowered else _Ending(
+                kind="out_of_memory", retry=chance is not None, held_mb=job.held_mb, needs_mb=chance or 0.0)
             self.backend.kill(job.slot, over.reason)
             held.pop(job.slot)
         # What a worker that is being ended holds takes a moment to be free.
@@ -115,6 +115,12 @@ class Recovery:
         if slot is not None:
             self._endings[slot] = _Ending(kind="out_of_memory", blame=False)
             self.backend.kill(slot, f"given back to the machine, which had {available_mb:.0f} MiB of memory left")
+
+    def stood_still(self, slot: str, seconds: float) -> None:
+        """The slot's worker was stopped on the run's order: nobody is charged for that."""
+        if slot in self._down:
+            dataset, family, since = self._down[slot]
+            self._down[slot] = dataset, family, since + seconds
 
     def holds_back(self, slot: str, now: float) -> bool:
         """Whether a slot waits for its card's memory to be freed."""

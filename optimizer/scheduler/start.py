@@ -16,6 +16,7 @@ from optimizer import __version__
 from optimizer.backends import make_backend
 from optimizer.child import Child
 from optimizer.config.resolved import Study
+from optimizer.control import forget_control
 from optimizer.errors import ResourceError, RunFolderError, StorageFault
 from optimizer.gpus import Gpu, GpuReport, chosen, find_gpus
 from optimizer.journal import Journal, Record, set_damage_aside
@@ -29,7 +30,7 @@ from optimizer.scheduler.lock import RunLock
 from optimizer.scheduler.loop import AT_ONCE, DEADLINE, FINISHED, Plan, Scheduler
 from optimizer.scheduler.monitor import Monitor
 from optimizer.scheduler.past import Past, read_past, remember_number
-from optimizer.scheduler.preparation import Preparation
+from optimizer.scheduler.preparation import READERS, Preparation
 from optimizer.scheduler.signals import Signals
 from optimizer.standstill import Standstill
 from optimizer.status import DatasetStatus, Status, write_status
@@ -190,6 +191,8 @@ def _run_locked(
     started_boot = now if begun is None else begun
     started = time.time() - (now - started_boot)
     _write_first_status(study, folder)
+    with contextlib.suppress(OSError):  # it is for another pid, as a rule
+        forget_control(folder)
     machine = survey(study, os.environ, folder / "logs" / "preparation.log")
     preparation = Preparation(study.datasets, study.families, folder, machine.cores)
     try:
@@ -221,7 +224,7 @@ def _run_prepared(
             study, kinds=machine.kinds, slots=len(plan.slots), events=events, store=Store(folder), past=past,
             gpu_required=frozenset(n for n, d in machine.devices.items() if d == "gpu"),
         )
-        standstill = Standstill.of([slot.name for slot in plan.slots])
+        standstill = Standstill.of([*(slot.name for slot in plan.slots), *READERS])
         scheduler = Scheduler(
             plan, standstill=standstill, book=book, events=events, recorder=recorder, signals=signals, past=past,
             backend=make_backend(backend, folder=folder, families=[f.name for f in study.families],

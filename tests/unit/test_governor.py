@@ -55,6 +55,13 @@ def used_s(pid: int) -> float:
     return 0.0 if stat is None else stat.own_ticks / TICKS
 
 
+def governor() -> int:
+    """The governor of this process; 0 for none."""
+    found = [int(p) for p in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+             if b"optimizer.governor" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    return found[0] if found else 0
+
+
 def test_a_limit_holds_for_a_process_that_would_take_all(
     busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill],
 ) -> None:
@@ -83,6 +90,27 @@ def test_a_pause_stops_it_and_its_end_lets_it_go_on(
     governed.limit(float("inf"))
     assert eventually(lambda: state(busy.pid) == "R")
 
+    def told_so() -> bool:
+        held = governed.look({"cpu0": Target(leader=busy.pid, position=0, cores=1.0)})
+        return held is not None and held.allowed == len(os.sched_getaffinity(0))
+
+    assert eventually(told_so), "it sleeps now, and has said before that nobody is held"
+
+
+def test_a_governor_that_hangs_is_replaced_and_leaves_nobody_stopped(
+    busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("optimizer.throttle._SILENT_S", 2.0)
+    governed, _ = throttle
+    governed.limit(0.0)
+    targets = {"cpu0": Target(leader=busy.pid, position=0, cores=1.0)}
+    governed.look(targets)
+    assert eventually(lambda: state(busy.pid) == "T")
+    os.kill(governor(), signal.SIGSTOP)
+    first = governor()
+    assert eventually(lambda: (governed.look(targets), time.sleep(0.2), governor() != first)[-1], 15)
+    assert eventually(lambda: (governed.look(targets), state(busy.pid) == "T")[-1])
+
 
 def test_a_worker_that_is_no_longer_named_goes_on(
     busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill],
@@ -103,9 +131,7 @@ def test_a_governor_that_is_killed_leaves_nobody_stopped_and_another_takes_over(
     targets = {"cpu0": Target(leader=busy.pid, position=0, cores=1.0)}
     governed.look(targets)
     assert eventually(lambda: state(busy.pid) == "T")
-    (child,) = [int(p) for p in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-                if b"optimizer.governor" in Path(f"/proc/{p}/cmdline").read_bytes()]
-    os.kill(child, signal.SIGKILL)
+    os.kill(governor(), signal.SIGKILL)
     time.sleep(0.1)
 
     def held_by_another() -> bool:

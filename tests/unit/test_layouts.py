@@ -140,6 +140,19 @@ def test_what_a_neighbour_idled_is_charged_to_the_family_and_journaled(scene: Sc
     assert scene.book.ledgers["cars"].families["tree"].seconds["cpu"] == pytest.approx(before + 10.0 + lent["seconds"])
 
 
+def test_a_neighbour_that_waits_for_one_that_stands_still_is_charged_to_nobody(scene: Scene) -> None:
+    long, short = scene.begin("cpu0"), scene.begin("cpu1")
+    scene.step(short, times=STEPS - 1, seconds=0.25)
+    scene.step(long)
+    scene.end(short)
+    scene.now += 1000.0
+    scene.layouts.stood_still("cpu0", 1000.0)
+    scene.step(long)
+    scene.step(long, seconds=0.5, threads=2)
+
+    assert scene.records("slot_lent")[0]["seconds"] < 10.0
+
+
 def test_where_joined_slots_lose_they_stay_single_and_it_is_not_measured_again(scene: Scene) -> None:
     for _ in range(FEW + 2):
         scene.measure(joined_s=0.6)

@@ -69,6 +69,9 @@ class Reading:
     def waitables(self) -> list[Any]:
         return []
 
+    def pids(self) -> dict[str, int]:
+        return {}
+
     def advance(self, *, start: bool = True) -> list[Any]:
         self.might_start.append(start)
         self.left -= 1

@@ -54,6 +54,16 @@ def test_quiet_hours_never_allow_more_than_the_limit_does() -> None:
     assert terms_of(cpu_limit="10%", quiet_hours=("08:00-18:00",), quiet_cpu_limit="50%").because == "cpu_limit"
 
 
+def test_whoever_asks_for_cores_at_a_quiet_hour_gets_them() -> None:
+    assert terms_of(quiet_hours=("08:00-18:00",), control=Control(pid=1, cpu="80%")).cores == 3.2
+
+
+def test_a_wish_that_no_command_would_write_is_a_mistake_and_not_a_pause() -> None:
+    for wish in (Control(pid=1, cpu="x"), Control(pid=1, cpu=-1.0), Control(pid=1, memory="x")):
+        with pytest.raises(ValueError, match="expected"):
+            terms_of(control=wish)
+
+
 def test_a_pause_goes_before_everything() -> None:
     assert terms_of(control=Control(pid=1, paused=True, cpu="80%")).because == ASKED
 

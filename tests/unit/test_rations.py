@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.rations import FLOOR, OTHERS_FROM, PERIOD_S, Others, Rations, allowed_cores, resting
+from optimizer.rations import FLOOR, OTHERS_FROM, PERIOD_S, Others, Place, Rations, allowed_cores, resting
 
 PAIR = (("a", 1.0), ("b", 1.0))
 
@@ -83,7 +83,8 @@ def test_a_little_is_left_to_the_run_whatever_others_use() -> None:
     assert allowed_cores(limit=0.0, cores=4, others=Others(cores=4.0, stepping_back=True)) == 0.0
 
 
-SLOTS = {"cpu0": ("cpu", 1.0), "cpu1": ("cpu", 1.0), "gpu0": ("gpu", 1.0)}
+SLOTS = {"cpu0": Place(kind="cpu", cores=1.0), "cpu1": Place(kind="cpu", cores=1.0),
+         "gpu0": Place(kind="gpu", cores=1.0)}
 
 
 @pytest.mark.parametrize(("allowed", "rest"), [
@@ -92,3 +93,8 @@ SLOTS = {"cpu0": ("cpu", 1.0), "cpu1": ("cpu", 1.0), "gpu0": ("gpu", 1.0)}
 def test_no_more_slots_get_jobs_than_can_use_the_limit_and_one_of_each_kind_does(allowed: float, rest: set[str],
                                                                                  ) -> None:
     assert resting(SLOTS, allowed) == rest
+
+
+def test_a_slot_without_a_worker_rests_before_one_that_has_one() -> None:
+    assert resting({"cpu0": Place(kind="cpu", cores=1.0, up=False), "cpu1": Place(kind="cpu", cores=1.0)}, 0.8) == {
+        "cpu0"}

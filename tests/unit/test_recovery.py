@@ -300,6 +300,20 @@ def test_a_machine_without_memory_gets_a_job_back_which_is_not_blamed(scene: Sce
     assert [(r.attempt, r.faults) for r in scene.dispatcher.retries] == [(2, 0)]
 
 
+def test_a_limit_that_was_lowered_ends_a_job_and_blames_nobody(scene: Scene) -> None:
+    for slot in (scene.first, scene.second):
+        scene.run(slot).reserved_mb = 1000.0
+    scene.monitor.held = 900.0
+    scene.recovery.memory_mb = 1500.0
+
+    scene.recovery.watch_memory(math.inf, 4000.0)
+    [(how, slot, reason)] = scene.backend.asked
+    scene.lose(slot, WorkerLost(reason=reason))
+
+    assert how == "kill"
+    assert [(r.attempt, r.faults, r.needs_mb) for r in scene.dispatcher.retries] == [(2, 0, 1000.0)]
+
+
 def test_what_a_trial_held_is_in_its_record_and_its_family_remembers(scene: Scene) -> None:
     lease = scene.run()
     scene.monitor.held = 800.0
@@ -424,6 +438,17 @@ def test_when_the_time_of_a_dataset_is_over_nothing_that_crashed_is_tried_again(
     scene.lose()
 
     assert [t.record.attempt for t in scene.told] == [1]
+
+
+def test_a_slot_that_stands_still_without_a_worker_is_on_nobodys_account(scene: Scene) -> None:
+    scene.run()
+    scene.lose()
+    before = sum(scene.book.ledgers["cars"].families["tree"].seconds.values())
+
+    scene.recovery.stood_still(scene.first, 1000.0)
+    scene.recovery.worker_ready(scene.first, 1007.0)
+
+    assert sum(scene.book.ledgers["cars"].families["tree"].seconds.values()) == pytest.approx(before + 2.0)
 
 
 def test_a_slot_without_a_worker_is_on_the_account_of_who_took_it(scene: Scene) -> None:
