@@ -85,6 +85,8 @@ class Layouts:
     clock: Callable[[], float] = time.monotonic
     #: Slots that are joined now.
     width: int = 1
+    #: Nobody else has the cores and no limit holds: what is measured now says something.
+    quiet: bool = True
     _dataset: str = ""
     _known: dict[str, _Known] = field(default_factory=dict)
     _try: _Try | None = None
@@ -125,7 +127,9 @@ class Layouts:
             self._dataset = dataset
             self._take_up(dataset)
         known = self._known[dataset]
-        if self._try is not None:
+        if not self.quiet:
+            self._end_try()
+        elif self._try is not None:
             self._go_on(self._try)
         elif known.choice is None:
             self._look_for_one(dataset, known)

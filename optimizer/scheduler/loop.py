@@ -385,7 +385,7 @@ class Scheduler:
                 part.stood_still(name, seconds)
         for holder in (self._feeder, self._recovery, self._layouts):
             holder.memory_mb = self._politeness.terms.memory_mb
-        self._feeder.resting = self._politeness.resting
+        self._feeder.resting, self._layouts.quiet = self._politeness.resting, self._politeness.share >= 1
         return stood_s
 
     def _trim_logs(self) -> None:

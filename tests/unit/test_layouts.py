@@ -153,6 +153,20 @@ def test_a_neighbour_that_waits_for_one_that_stands_still_is_charged_to_nobody(s
     assert scene.records("slot_lent")[0]["seconds"] < 10.0
 
 
+def test_nothing_is_measured_while_a_limit_holds_or_others_have_the_cores(scene: Scene) -> None:
+    long, short = scene.begin("cpu0"), scene.begin("cpu1")
+    scene.step(short, times=STEPS - 1, seconds=0.25)
+    scene.step(long)
+    assert scene.layouts.lent_to("cpu1") == "cpu0"
+
+    scene.layouts.quiet = False
+    scene.layouts.advance()
+
+    assert not scene.layouts.lent_to("cpu1")
+    scene.end(short)
+    assert not scene.records("layout_measured")
+
+
 def test_where_joined_slots_lose_they_stay_single_and_it_is_not_measured_again(scene: Scene) -> None:
     for _ in range(FEW + 2):
         scene.measure(joined_s=0.6)
