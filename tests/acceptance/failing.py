@@ -239,6 +239,9 @@ def _as_one_process(ready: Path) -> None:
         def waitables(self) -> list[Any]:
             return []
 
+        def pids(self) -> dict[str, int]:
+            return {}
+
         def advance(self, *, start: bool = True) -> list[Any]:
             outcomes, self._outcomes, self.left = self._outcomes, [], 0
             return outcomes
