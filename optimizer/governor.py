@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from optimizer.process import descendants, process_stat
+from optimizer.process import descendants, process_stat, signal_group
 from optimizer.rations import PERIOD_S, Others, Rations, allowed_cores
 from optimizer.standstill import Standstill
 
@@ -138,7 +138,7 @@ class Governor:
         return not group.idle
 
     def _stop(self, group: Group, now: float) -> None:
-        if group.stopped is None and self._signalled(group, signal.SIGSTOP):
+        if group.stopped is None and signal_group(group.leader, group.start, signal.SIGSTOP):
             group.stopped = now
 
     def _go_on(self, group: Group, now: float) -> None:
@@ -147,18 +147,7 @@ class Governor:
         # First the clock: as soon as it goes on it may read it.
         self._standstill.add(group.position, now - group.stopped)
         group.stopped = None
-        self._signalled(group, signal.SIGCONT)
-
-    @staticmethod
-    def _signalled(group: Group, number: signal.Signals) -> bool:
-        """Send a signal to a group that is still the one that we were told of."""
-        stat = process_stat(group.leader)
-        if stat is None or stat.start != group.start:
-            return False
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group.leader, number)
-            return True
-        return False
+        signal_group(group.leader, group.start, signal.SIGCONT)
 
     def _used_s(self, now: float, *, counts: bool) -> float:
         """CPU seconds that the run's processes have used since the last call, this one included."""
@@ -181,13 +170,13 @@ class Governor:
         return 0 if stat is None else stat.own_ticks
 
     def _look_at_others(self, now: float) -> None:
+        if self._foreign is not None and now - self._foreign[0] < PERIOD_S:
+            return
         user_s = user_seconds(_read_stat(), self._cores)
-        if self._foreign is not None and now - self._foreign[0] >= PERIOD_S:
+        if self._foreign is not None:
             passed = now - self._foreign[0]
             self.others.look((user_s - self._foreign[1]) / passed, passed)
-            self._foreign = now, user_s
-        elif self._foreign is None:
-            self._foreign = now, user_s
+        self._foreign = now, user_s
 
 
 def user_seconds(stat: Iterable[bytes], cores: frozenset[int]) -> float:

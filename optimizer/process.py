@@ -82,6 +82,18 @@ def start_time(pid: int) -> int | None:
     return None if stat is None or stat.state == "Z" else stat.start
 
 
+def signal_group(leader: int, start: int, number: signal.Signals) -> bool:
+    """Send a signal to a process group whose leader was started then; false where that one is gone, or not ours."""
+    stat = process_stat(leader)
+    if stat is None or stat.start != start:
+        return False
+    try:
+        os.killpg(leader, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
 def descendants(pid: int) -> list[int]:
     """Every process that a process and its descendants have started, and that lives."""
     children = _children_of_task if _TASKS_TELL else _children_by_parent()

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from optimizer.backoff import pause_s
-from optimizer.process import process_stat, start_time
+from optimizer.process import signal_group, start_time
 from optimizer.standstill import Standstill
 
 #: Longest pause between two attempts to start a governor that does not live.
@@ -151,10 +151,7 @@ class Throttle:
                 stream.close()
         self._process, self._rest, self._state = None, b"", None
         for target, start in self._told.values():
-            stat = process_stat(target.leader)
-            if stat is not None and stat.start == start:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(target.leader, signal.SIGCONT)
+            signal_group(target.leader, start, signal.SIGCONT)
 
     def _tell(self, text: str) -> None:
         if self._process is None or self._process.stdin is None:

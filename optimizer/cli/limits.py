@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -33,10 +34,10 @@ def limit(run: str, cpu: str | None, memory: str | None, *, as_json: bool) -> No
     It holds until the run ends; `cpu_limit`, `memory_limit` and `quiet_hours` in the study file hold for every run.
     """
     folder, before = _running(run)
-    if cpu is not None or memory is not None:
-        asked = msgspec.structs.replace(before, **{
-            **({} if cpu is None else {"cpu": _cpu(cpu)}), **({} if memory is None else {"memory": _memory(memory)})})
-        _ask(folder, asked)
+    options = (("cpu", cpu, _cores), ("memory", memory, values.memory))
+    wishes = {name: _wish(name, text, parse) for name, text, parse in options if text is not None}
+    if wishes:
+        _ask(folder, msgspec.structs.replace(before, **wishes))
     limits = _limits(folder)
     if as_json:
         show(json.dumps(None if limits is None else msgspec.to_builtins(limits)))
@@ -101,19 +102,15 @@ def _limits(folder: Path) -> Limits | None:
     return None if status is None else status.limits
 
 
-def _cpu(text: str) -> str | float | None:
+def _cores(text: str) -> float | str:
+    return values.cpu_limit(float(text) if text.replace(".", "", 1).isdigit() else text)
+
+
+def _wish(name: str, text: str, parse: Callable[[str], float | str]) -> float | str | None:
+    """What an option asks for; ``None`` for what the study file says."""
     if text == _OFF:
         return None
     try:
-        return values.cpu_limit(float(text) if text.replace(".", "", 1).isdigit() else text)
+        return parse(text)
     except ValueError as error:
-        raise UserError(f"--cpu {text!r}: {error}, or `off`") from error
-
-
-def _memory(text: str) -> str | None:
-    if text == _OFF:
-        return None
-    try:
-        return values.memory(text)
-    except ValueError as error:
-        raise UserError(f"--memory {text!r}: {error}, or `off`") from error
+        raise UserError(f"--{name} {text!r}: {error}, or `off`") from error

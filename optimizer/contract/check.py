@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from optimizer.contract.claim import Verdict, judge
+from optimizer.contract.claim import Verdict, in_a_line, judge, place_of
 from optimizer.contract.claims import CLAIMS
 from optimizer.models import declare, load_family
 from optimizer.models.base import Family
@@ -60,13 +58,9 @@ def _loaded(request: CheckRequest) -> tuple[Family | None, Verdict]:
         if not family.tasks:
             raise ValueError("its FAMILY has no tasks")
     except Exception as error:  # whatever a person's file raises
-        lines = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
-                 if frame.filename == request.file]
-        if isinstance(error, SyntaxError) and error.filename == request.file:
-            lines = [f"{Path(request.file).name}:{error.lineno}"]
         return None, Verdict(claim=LOADS, text=LOADS_TEXT, task="", passed=False, advice=advice,
-                             found=" ".join(f"{type(error).__name__}: {error}".split()),
-                             expected="a Python file that defines FAMILY", place=lines[-1] if lines else "")
+                             found=in_a_line(error), expected="a Python file that defines FAMILY",
+                             place=place_of(error, request.file))
     return family, Verdict(claim=LOADS, text=LOADS_TEXT, task="", passed=True)
 
 

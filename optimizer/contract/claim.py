@@ -102,11 +102,22 @@ def judge(claim: Claim, family: Family, task: str, file: str = "") -> Verdict:
     except Broken as broken:
         return verdict(passed=False, found=broken.found, expected=broken.expected, advice=claim.advice)
     except Exception as error:  # whatever a person's own family raises
-        lines = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
-                 if file and frame.filename == file]
-        return verdict(passed=False, found=" ".join(f"{type(error).__name__}: {error}".split()), expected="no error",
-                       advice=claim.advice, place=lines[-1] if lines else "")
+        return verdict(passed=False, found=in_a_line(error), expected="no error", advice=claim.advice,
+                       place=place_of(error, file))
     return verdict(passed=True)
+
+
+def in_a_line(error: Exception) -> str:
+    """An error's kind and words, without its line breaks."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def place_of(error: Exception, file: str) -> str:
+    """The last line of this file that an error came through; empty where it came through none, or there is no file."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if file and frame.filename == file]
+    if file and isinstance(error, SyntaxError) and error.filename == file:
+        lines = [error.lineno]
+    return f"{Path(file).name}:{lines[-1]}" if lines else ""
 
 
 @contextlib.contextmanager

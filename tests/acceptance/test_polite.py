@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from optimizer.process import descendants, process_stat
-from tests.acceptance.studies import Started, events, optimizer, start, wait_until, write_study
+from tests.acceptance.studies import Started, events, optimizer, processes_of, start, wait_until, write_study
 
 TICKS = os.sysconf("SC_CLK_TCK")
 #: Fits that take a while, so that whoever is stopped is stopped within one.
@@ -85,7 +85,7 @@ def test_a_paused_run_can_be_stopped_and_resumed_with_nothing_lost(tmp_path: Pat
     said(tmp_path, "pause", "studies/small")
     assert "stopped" in said(tmp_path, "stop", "studies/small")
     assert run.wait() == 3
-    assert not [p for p in descendants(1) if (s := process_stat(p)) and s.state == "T" and _belongs(p, run.folder)]
+    assert not [p for p in processes_of(run.folder) if (s := process_stat(p)) and s.state == "T"]
     again = start(run.folder.with_suffix(".toml"))
     assert wait_until(lambda: bool(events(again.folder, "trial_told")), 60), "a pause ends with its scheduler"
     again.process.send_signal(signal.SIGINT)
@@ -119,10 +119,3 @@ def test_a_wish_that_is_none_is_answered_with_what_was_expected(tmp_path: Path) 
     gone = optimizer("pause", "studies/small", cwd=tmp_path)
     assert gone.returncode == 2
     assert "small is not running" in gone.stderr
-
-
-def _belongs(pid: int, folder: Path) -> bool:
-    try:
-        return str(folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False

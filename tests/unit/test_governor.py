@@ -62,6 +62,15 @@ def governor() -> int:
     return found[0] if found else 0
 
 
+def pause(governed: Throttle, leader: int) -> dict[str, Target]:
+    """Have the group stopped; what was asked for."""
+    targets = {"cpu0": Target(leader=leader, position=0, cores=1.0)}
+    governed.limit(0.0)
+    governed.look(targets)
+    assert eventually(lambda: state(leader) == "T")
+    return targets
+
+
 def test_a_limit_holds_for_a_process_that_would_take_all(
     busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill],
 ) -> None:
@@ -102,10 +111,7 @@ def test_a_governor_that_hangs_is_replaced_and_leaves_nobody_stopped(
 ) -> None:
     monkeypatch.setattr("optimizer.throttle._SILENT_S", 2.0)
     governed, _ = throttle
-    governed.limit(0.0)
-    targets = {"cpu0": Target(leader=busy.pid, position=0, cores=1.0)}
-    governed.look(targets)
-    assert eventually(lambda: state(busy.pid) == "T")
+    targets = pause(governed, busy.pid)
     os.kill(governor(), signal.SIGSTOP)
     first = governor()
     assert eventually(lambda: (governed.look(targets), time.sleep(0.2), governor() != first)[-1], 15)
@@ -116,9 +122,7 @@ def test_a_worker_that_is_no_longer_named_goes_on(
     busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill],
 ) -> None:
     governed, _ = throttle
-    governed.limit(0.0)
-    governed.look({"cpu0": Target(leader=busy.pid, position=0, cores=1.0)})
-    assert eventually(lambda: state(busy.pid) == "T")
+    pause(governed, busy.pid)
     governed.look({})
     assert eventually(lambda: state(busy.pid) == "R")
 
@@ -127,10 +131,7 @@ def test_a_governor_that_is_killed_leaves_nobody_stopped_and_another_takes_over(
     busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill],
 ) -> None:
     governed, _ = throttle
-    governed.limit(0.0)
-    targets = {"cpu0": Target(leader=busy.pid, position=0, cores=1.0)}
-    governed.look(targets)
-    assert eventually(lambda: state(busy.pid) == "T")
+    targets = pause(governed, busy.pid)
     os.kill(governor(), signal.SIGKILL)
     time.sleep(0.1)
 

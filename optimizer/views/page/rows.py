@@ -40,7 +40,6 @@ COLUMNS: dict[str, Callable[[TrialRecord], Any]] = {
     "cpu_seconds": lambda t: _seconds(t.cpu_seconds),
     "memory": lambda t: _seconds(t.peak_rss_mb),
     "private_memory": lambda t: _seconds(t.peak_private_mb),
-    # Records have it once fits may be made on a part of the rows.
     "max_rows": lambda t: t.max_rows,
     "slot": lambda t: t.slot,
     "slots": lambda t: t.slots,
