@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from multiprocessing.connection import Connection
 import pytest
 from stubs.makers import a_finish, a_job
 
-from optimizer import messages
+from optimizer import messages, transport
 from optimizer.errors import ProtocolFault
 from optimizer.messages import JobRevoked, RevokeJob, RunJob, StopWorker
 from optimizer.transport import Disconnected, SchedulerEnd, WorkerEnd, channel
@@ -116,6 +117,33 @@ def test_bytes_that_are_no_message_are_a_fault_and_not_waited_for(ends: Ends, da
 
     with pytest.raises(ProtocolFault):
         ours.receive()
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"type":"JobFin'], ids=["nothing of it", "a part of it"])
+def test_a_message_that_is_announced_and_kept_back_holds_nobody(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr(transport, "REST_S", 1)
+    ours, theirs = channel()
+
+    raw(theirs, struct.pack("!i", 500) + sent)
+
+    with pytest.raises(Disconnected):
+        ours.receive()
+    ours.close()
+    theirs.close()
+
+
+def test_a_long_message_is_sent_in_one_piece(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = ends
+    pieces: list[int] = []
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: pieces.append(len(data)) or write(fd, data))
+    long = a_finish(fold_scores=tuple(1 / (i + 3) for i in range(2000)))
+
+    WorkerEnd(theirs).send(long)
+
+    assert len(pieces) == 1
+    assert pieces[0] > 2 * 16384  # from there on a connection would have sent two
+    assert ours.receive() == long
 
 
 def test_several_threads_may_send_at_once(ends: Ends) -> None:
