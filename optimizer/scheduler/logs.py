@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 #: A log longer than this is cut, in bytes.
@@ -22,6 +23,14 @@ def trim_logs(folder: Path, keep_bytes: int = KEEP_BYTES, cap_bytes: int = CAP_B
     While the logs are small this reads one folder and asks for the sizes, and opens no file.
     """
     return sum(trim_log(path, keep_bytes, cap_bytes) for pattern in _PATTERNS for path in folder.glob(pattern))
+
+
+def try_to_trim_logs(folder: Path, say: Callable[[str], object]) -> None:
+    """The same, where a log that cannot be cut now is no reason to stop."""
+    try:
+        trim_logs(folder)
+    except OSError as error:
+        say(f"a log cannot be cut: {error}")
 
 
 def trim_log(path: Path, keep_bytes: int, cap_bytes: int) -> int:

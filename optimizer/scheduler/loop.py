@@ -46,12 +46,13 @@ from optimizer.scheduler.disk_rest import DiskRest
 from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.feeder import Feeder
 from optimizer.scheduler.layouts import Layouts
-from optimizer.scheduler.logs import trim_logs
+from optimizer.scheduler.logs import try_to_trim_logs
 from optimizer.scheduler.memory import scarce
 from optimizer.scheduler.monitor import Monitor, ProcessLoad
 from optimizer.scheduler.past import Past, major_changes
 from optimizer.scheduler.politeness import Politeness
 from optimizer.scheduler.preparation import DatasetRefused, Preparation, ReadingOn
+from optimizer.scheduler.readers import ReaderWatch
 from optimizer.scheduler.recovery import Recovery
 from optimizer.scheduler.signals import Signals
 from optimizer.standstill import Standstill
@@ -111,6 +112,7 @@ class Scheduler:
         self._book = book
         self._events = events
         self._preparation = preparation
+        self._readers = ReaderWatch(preparation, monitor, standstill)
         self._monitor = monitor
         self._signals = signals
         self._past = past
@@ -185,7 +187,7 @@ class Scheduler:
         hurried = self._dispatcher.under_way or self._ending in (AT_ONCE, DEADLINE)
         self._backend.close(grace_s=0.0 if hurried else 5.0)
         self._monitor.close()
-        self._trim_logs()  # a library can print a lot since the last tick
+        try_to_trim_logs(self._plan.folder / "logs", self._events.note)  # a library can print a lot since the last tick
 
     def _look_for_the_end(self) -> None:
         if self._ending:
@@ -353,6 +355,7 @@ class Scheduler:
             self._next_memory_tick = now + MEMORY_TICK_S
             available_mb = available_memory_mb()
             self._recovery.watch_memory(available_mb, self._plan.whole_memory_mb)
+            self._readers.watch_memory(self._politeness.terms.memory_mb, available_mb, self._plan.whole_memory_mb)
             self._hold_back(self._politeness.pause or self._storage_trouble()
                             or scarce(available_mb, self._plan.whole_memory_mb))
         if now < self._next_tick:
@@ -364,7 +367,8 @@ class Scheduler:
         pids = {name: self._backend.pid(name) for name in self._slots}
         self._loads = {name: self._monitor.worker(pid, now) for name, pid in pids.items() if pid is not None}
         self._recovery.watch(now, self._loads, self._keep_terms(pids))
-        self._trim_logs()
+        self._readers.look(now)
+        try_to_trim_logs(self._plan.folder / "logs", self._events.note)
         self._finish_datasets()
         try:
             self.write_status("stopping" if self._draining_until is not None else "running")
@@ -387,12 +391,6 @@ class Scheduler:
             holder.memory_mb = self._politeness.terms.memory_mb
         self._feeder.resting, self._layouts.quiet = self._politeness.resting, self._politeness.share >= 1
         return stood_s
-
-    def _trim_logs(self) -> None:
-        try:
-            trim_logs(self._plan.folder / "logs")
-        except OSError as error:
-            self._events.note(f"a log cannot be cut: {error}")
 
     def _storage_trouble(self) -> str:
         """Why results could not be stored now; empty where they can."""

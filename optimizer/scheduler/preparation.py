@@ -76,8 +76,10 @@ class Preparation:
         self._description = b""
         self._faults: Counter[str] = Counter()
         self._not_before = 0.0
-        #: What came of `begin`.
-        self._begun: list[Outcome] = []
+        #: What came of `begin` and `give_up`.
+        self._come: list[Outcome] = []
+        #: Lines that children have said so far.
+        self.heard = 0
 
     @property
     def reading(self) -> str | None:
@@ -102,14 +104,27 @@ class Preparation:
 
     def begin(self) -> None:
         """Start reading the first dataset; `advance` tells what comes of it."""
-        self._begun = self.advance()
+        self._come = self.advance()
+
+    def give_up(self, reason: str, *, again: bool) -> None:
+        """End what is under way; `advance` tells what comes of it.
+
+        Args:
+            again: whether the dataset is tried again, as after any fault that is not its own.
+        """
+        if self._problem is None:
+            return
+        for child in self.waitables():
+            child.kill()
+        self._reader = self._describer = None
+        self._come += self._failed(self._problem, reason) if again else [self._refused(self._problem, reason)]
 
     def advance(self, *, start: bool = True) -> list[Outcome]:
         """Start what can start, read what has come; never waits.
 
         ``start``: false while no other dataset shall be begun.
         """
-        outcomes, self._begun = self._begun, []
+        outcomes, self._come = self._come, []
         if self._describer is not None:
             outcomes += self._advance_describer(self._describer)
         if self._reader is not None:
@@ -134,6 +149,7 @@ class Preparation:
         problem, name = self._problem, self._problem.name
         outcomes: list[Outcome] = []
         for line in reader.lines():
+            self.heard += 1
             try:
                 message = msgspec.json.decode(line)
             except msgspec.DecodeError:

@@ -1,0 +1,63 @@
+"""Holds the children that prepare datasets to the run's limits, as workers are held: too much memory, or a hang."""
+
+from __future__ import annotations
+
+import math
+
+from optimizer.scheduler.memory import CRITICAL
+from optimizer.scheduler.monitor import Monitor
+from optimizer.scheduler.preparation import Preparation
+from optimizer.scheduler.watchdog import IDLE_S, Limits, Look, Watchdog
+from optimizer.standstill import Standstill
+
+#: However long a table takes to be read, it is read while it uses the CPU or says how far it is.
+_PATIENT = Limits(fold_s=math.inf, trial_s=math.inf)
+
+
+class ReaderWatch:
+    """Looks at them from outside, and has `Preparation` end one that harms the run."""
+
+    def __init__(self, preparation: Preparation, monitor: Monitor, standstill: Standstill) -> None:
+        self._preparation = preparation
+        self._monitor = monitor
+        self._standstill = standstill
+        self._watchdog = Watchdog()
+        #: By reader, how long it had been stopped by the run at the last look.
+        self._stood_s: dict[str, float] = {}
+
+    def watch_memory(self, limit_mb: float, available_mb: float, whole_mb: float) -> None:
+        """End one that holds more than the whole run may, or all that the machine has left. Several times a second.
+
+        Args:
+            limit_mb: MiB that the run may hold now.
+            available_mb: MiB that are free on the machine, of ``whole_mb``.
+        """
+        for pid in self._preparation.pids().values():
+            held_mb = self._monitor.private_mb(pid)
+            if held_mb > limit_mb:
+                self._preparation.give_up(
+                    f"reading it took {held_mb:.0f} MiB of memory, and the whole run may hold {limit_mb:.0f} MiB; set "
+                    "memory_limit in [resources] higher, or leave out rows or columns", again=False)
+            elif available_mb < CRITICAL * whole_mb and held_mb > whole_mb / 10:
+                self._preparation.give_up(
+                    f"this machine had {available_mb:.0f} MiB of memory left, and its reader held {held_mb:.0f} MiB",
+                    again=True)
+
+    def look(self, now: float) -> None:
+        """End one that has neither said nor computed anything for `IDLE_S`. Once a second.
+
+        Args:
+            now: monotonic seconds.
+        """
+        hung = self._watchdog.look(now, {name: self._look(name, pid, now)
+                                         for name, pid in self._preparation.pids().items()})
+        if hung:
+            self._preparation.give_up(f"its reader hung: nothing came of it and it used no CPU time for {IDLE_S:.0f} s",
+                                      again=True)
+
+    def _look(self, name: str, pid: int, now: float) -> Look:
+        stood_s = self._standstill.seconds(self._standstill.positions[name])
+        before, self._stood_s[name] = self._stood_s.get(name, stood_s), stood_s
+        # By its pid: the next dataset is another process.
+        return Look(lease=pid, steps_done=self._preparation.heard, cpu_s=self._monitor.worker(pid, now).cpu_s,
+                    gpu_busy=False, limits=_PATIENT, stood_s=stood_s - before)
