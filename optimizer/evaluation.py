@@ -28,11 +28,8 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.floating[Any]]
 
-#: Share of a fit's seconds above which predicting the test rows is for promising trials only.
-_COSTLY = 0.1
-
-#: Predicting the test rows with all folds' models is never put off if it takes less than this, in seconds.
-_CHEAP_S = 0.25
+#: Share of its fits' seconds above which predicting the test rows is for promising trials only.
+_COSTLY = 0.02
 
 
 def evaluate(
@@ -65,7 +62,7 @@ def evaluate(
         last = step == table.meta.steps - 1
         if not last and _is_hopeless(mean, step, job.workload.limits, trial.metric):
             return _finished(job, trial, meter, outcome="pruned")
-    trial.predict_test_rows_held_back()
+    trial.predict_test_rows()
     return _stored(job, trial, meter, store)
 
 
@@ -104,8 +101,6 @@ class _Trial:
     cut: bool = False
     #: Of the first, cheap fit on a part of the rows.
     look_score: float | None = None
-    #: Whether predicting the test rows waits for the final score; known after the first exported fold.
-    _held_back: bool | None = None
 
     def __post_init__(self) -> None:
         import numpy as np
@@ -150,7 +145,7 @@ class _Trial:
         # The same rows for every trial, so that looks can be compared.
         rows = subsample(self.table, 0, train, max(1, round(self.workload.look * len(train))))
         data = fold_data(self.table, 0, rows, valid, name=f"{self._rows_name}/look", log_target=self.metric.log_target)
-        model, _ = self._fitted(0, data, None)
+        model = self._fitted(0, data, None)
         _, self.look_score = self._scored(model, valid, "the first look")
         limit = self.workload.look_limit
         return limit is not None and self.metric.is_better(limit, self.look_score)
@@ -159,27 +154,37 @@ class _Trial:
         """Fit one fold and, unless the fit was cut short, predict and score it; returns its seconds."""
         begun = working_time()
         train, valid = self._split(step)
-        model, fit_seconds = self._fit(step, train, valid)
+        model = self._fit(step, train, valid)
         if not self.cut:
             self._record_fold(step, model, valid)
-            if step in self.exported_steps:
-                self._predict_test_rows(model, fit_seconds)
         self.step_seconds.append(working_time() - begun)
         return self.step_seconds[-1]
 
-    def predict_test_rows_held_back(self) -> None:
-        """Predict the test rows after all, if the score deserves it."""
-        if not self._held_back:
+    def predict_test_rows(self) -> None:
+        """Predict the test rows with the models of all exported steps, or find that the score is not worth the time.
+
+        At the end, since most trials are pruned, and nobody asks for their test rows.
+        """
+        if self.table.x_test is None:
             return
-        wanted = self.workload.predict_test_from
-        if wanted is None or not self.metric.is_better(wanted, self.score):
-            for step in self.exported_steps[self._predicted_steps:]:
-                self._add_test_prediction(self.models[step])
+        begun = working_time()
+        for step in self.exported_steps:
+            self._test.add(_finite(self.models[step].predict(self.table.x_test), "test rows", "predictions"))
+            self._predicted_steps += 1
+            if self._predicted_steps == 1 and not self._is_promising():
+                seconds = (working_time() - begun) * len(self.exported_steps)
+                if seconds > _COSTLY * self.fit_seconds:
+                    return
+
+    def _is_promising(self) -> bool:
+        """Whether somebody may want to submit it: among the dataset's best, or its models are kept."""
+        wanted = (self.workload.predict_test_from, self.workload.keep_models_from)
+        return any(limit is None or not self.metric.is_better(limit, self.score) for limit in wanted)
 
     def test_prediction(self) -> Floats | None:
         """The stored form of the mean over the exported models; ``None`` where it was not predicted by all."""
         if self._predicted_steps < len(self.exported_steps):
-            return None  # there are no test rows, or they are not worth the time
+            return None  # there are no test rows, or they were not worth the time
         return _finite(to_stored(self._test.result(), self.table.meta.task), "test rows", "mean predictions")
 
     def pooled_score(self) -> float | None:
@@ -202,20 +207,20 @@ class _Trial:
             train = subsample(self.table, step, train, self.workload.max_rows)
         return train, valid
 
-    def _fit(self, step: int, train: Any, valid: Any) -> tuple[FittedModel, float]:
+    def _fit(self, step: int, train: Any, valid: Any) -> FittedModel:
         workload = self.workload
         data = fold_data(self.table, step, train, valid, name=self._rows_name, log_target=self.metric.log_target)
         watch = None
         if workload.fit_limits is not None and step < WATCHED_STEPS:
             watch = watched(workload.params, workload.fit_limits[step] if step < len(workload.fit_limits) else ())
-        model, seconds = self._fitted(step, data, watch)
+        model = self._fitted(step, data, watch)
         self.models.append(model)
         if watch is not None:
             self.cut = watch.cut
             self.curves.append(watch.completed_curve())
-        return model, seconds
+        return model
 
-    def _fitted(self, step: int, data: FoldData, watch: FitWatch | None) -> tuple[FittedModel, float]:
+    def _fitted(self, step: int, data: FoldData, watch: FitWatch | None) -> FittedModel:
         workload = self.workload
         self.threads_used = self.threads()
         context = FitContext(
@@ -224,13 +229,12 @@ class _Trial:
         )
         begun = working_time()
         model = self.family.fit(data, workload.params, context)
-        seconds = working_time() - begun
-        self.fit_seconds += seconds
+        self.fit_seconds += working_time() - begun
         if workload.device == "gpu" and workload.device_required and model.device != "gpu":
             raise WrongDeviceFault(
                 f"{self.family.name} was given a GPU and trained on the CPU; `optimizer doctor` says what is missing"
             )
-        return model, seconds
+        return model
 
     def _record_fold(self, step: int, model: FittedModel, valid: Any) -> None:
         stored, score = self._scored(model, valid, f"fold {step}")
@@ -250,21 +254,6 @@ class _Trial:
                 "fewer folds or another metric may help"
             )
         return stored, score
-
-    def _predict_test_rows(self, model: FittedModel, fit_seconds: float) -> None:
-        if self._held_back or self.table.x_test is None:
-            return
-        begun = working_time()
-        self._add_test_prediction(model)
-        seconds = working_time() - begun
-        if self._held_back is None:
-            costly = seconds > _COSTLY * fit_seconds and seconds * len(self.exported_steps) > _CHEAP_S
-            self._held_back = costly and self.workload.predict_test_from is not None
-
-    def _add_test_prediction(self, model: FittedModel) -> None:
-        if self.table.x_test is not None:
-            self._test.add(_finite(model.predict(self.table.x_test), "test rows", "predictions"))
-            self._predicted_steps += 1
 
 
 def fold_data(table: Table, step: int, train: Any, valid: Any, *, name: str, log_target: bool) -> FoldData:

@@ -13,8 +13,8 @@ from optimizer.records import TrialRecord
 
 #: Trials per dataset and family whose fold models are kept.
 KEEP_MODELS = 3
-#: The test rows of an expensive model are predicted for trials in this top share of a dataset.
-TOP_SHARE = 0.1
+#: Test rows are predicted for trials in this top share of a dataset, and for its best so many, where that is more.
+TOP_SHARE, SURE_OF_TEST = 0.1, 20
 #: Complete trials of a family from which on its best says what it is worth.
 ENOUGH_TO_JUDGE = 5
 #: Decided trials that the mean length of a family's trials is taken over.
@@ -161,10 +161,13 @@ class DatasetLedger:
         return models[-1].score if len(models) >= KEEP_MODELS else None
 
     def predict_test_from(self) -> float | None:
-        """The score that is in the top tenth now; ``None`` for any, while there are few."""
-        count = int(len(self.scores) * TOP_SHARE)
-        if not count:
+        """The score from which a trial is among the best now; ``None`` for any, while there are few.
+
+        The bar only rises, so that whoever is among the best `SURE_OF_TEST` in the end was there when it was told.
+        """
+        if len(self.scores) < SURE_OF_TEST:
             return None
+        count = max(SURE_OF_TEST, int(len(self.scores) * TOP_SHARE))
         return self.scores[-count] if self.maximize else self.scores[count - 1]
 
     def within_error(self) -> int:

@@ -241,12 +241,11 @@ class TestCostlyTestRows:
     @pytest.fixture(autouse=True)
     def _every_prediction_is_costly(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("optimizer.evaluation._COSTLY", -1.0)
-        monkeypatch.setattr("optimizer.evaluation._CHEAP_S", -1.0)
 
     def test_are_predicted_for_a_score_that_is_good_enough(self, run: Run) -> None:
         regression(run, x_test=np.array([[10.0]]))
         family = StubFamily([off_by(1), off_by(2), off_by(3), off_by(6)])
-        finished = run.evaluate(family, "mae", predict_test_from=3.1)
+        finished = run.evaluate(family, "mae", predict_test_from=3.1, keep_models_from=0.0)
         assert finished.test_predicted
         assert [m.asked.count(1) for m in family.models] == [1, 1, 1, 1]
         np.testing.assert_allclose(run.store.read_predictions(TRIAL, 1).test, [[13.0]])
@@ -254,10 +253,21 @@ class TestCostlyTestRows:
     def test_are_left_out_for_a_worse_score(self, run: Run) -> None:
         regression(run, x_test=np.array([[10.0]]))
         family = StubFamily([off_by(1), off_by(2), off_by(3), off_by(6)])
-        finished = run.evaluate(family, "mae", predict_test_from=2.9)
+        finished = run.evaluate(family, "mae", predict_test_from=2.9, keep_models_from=2.9)
         assert not finished.test_predicted
         assert [m.asked.count(1) for m in family.models] == [1, 0, 0, 0], "only the first fold measures the cost"
         assert run.store.read_predictions(TRIAL, 1).test is None
+
+    def test_are_predicted_where_the_models_are_kept(self, run: Run) -> None:
+        regression(run, x_test=np.array([[10.0]]))
+        family = StubFamily([off_by(1), off_by(2), off_by(3), off_by(6)])
+        assert run.evaluate(family, "mae", predict_test_from=0.0, keep_models_from=3.1).test_predicted
+
+    def test_are_not_predicted_of_a_pruned_trial(self, run: Run) -> None:
+        regression(run, x_test=np.array([[10.0]]))
+        family = StubFamily([off_by(1), off_by(2)])
+        assert run.evaluate(family, "mae", limits=(None, 0.5, 0.5, 0.5)).outcome == "pruned"
+        assert [m.asked.count(1) for m in family.models] == [0, 0]
 
     def test_are_always_predicted_where_no_score_is_asked_for(self, run: Run) -> None:
         regression(run, x_test=np.array([[10.0]]))
