@@ -154,10 +154,19 @@ def _explained(detail: Any, key: Key) -> str | None:
         "less_than_equal": lambda: f"at most {context['le']}",
         "string_too_long": lambda: "a single character",
     }
-    expected = bounds[kind]() if kind in bounds else _EXPECTED.get(kind, detail["msg"])
     if key == ("datasets",):
-        expected = "tables: write [[datasets]] above the keys of each"
-    return f"found {shown(found)}, expected {expected}"
+        return f"found {shown(found)}, expected tables: write [[datasets]] above the keys of each"
+    expected = bounds[kind]() if kind in bounds else _EXPECTED.get(kind, detail["msg"])
+    return f"found {shown(found)}, expected {expected}{_written_so(kind, found)}"
+
+
+def _written_so(kind: str, found: object) -> str:
+    """How to write what was certainly meant; empty where that is not certain."""
+    if kind in ("int_type", "float_type") and isinstance(found, str) and found.isdecimal() and len(found) < _SHOWN:
+        return f"; without quotes: {found}"
+    if kind in ("tuple_type", "list_type") and isinstance(found, str) and '"' not in found and found.isprintable():
+        return f'; in brackets: ["{found}"]' if len(found) < _SHOWN else "; in brackets"
+    return ""
 
 
 def _near(found: object, words: Collection[str]) -> str:

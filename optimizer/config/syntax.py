@@ -23,8 +23,6 @@ _ADVICE = (
     ("Duplicate inline table key", "the table in braces has a key twice; keep one of them"),
     ("Expected ']]'", "a bracket is missing; the header of a list of tables has two on each side: [[datasets]]"),
     ("Expected ']'", "a bracket is missing; the header of a table ends with ] on the same line: [resources]"),
-    ("Expected '='", _ONE_PAIR),
-    ("Invalid statement", _ONE_PAIR),
     ("Invalid date or datetime", "found a date that does not exist; mend it, or write it as text in quotes"),
     ("Cannot mutate immutable", "the key adds to a table in braces, which is complete; write its keys in one place"),
     ("Cannot declare", "the table is there already; put all its keys under one header"),
@@ -40,6 +38,8 @@ def explained(message: str, line: str) -> str:
         return 'found typographic quotes; write straight quotes: "text"'
     if bare.startswith(("//", "/*", ";", "--")):
         return f"found {shown(bare)}; a comment begins with #"
+    if message.startswith(("Expected '='", "Invalid statement")):
+        return _no_statement(bare)
     if message.startswith("Illegal character"):
         return _illegal(message)
     if message.startswith("Invalid value"):
@@ -68,6 +68,19 @@ def unclosed(message: str, lines: list[str]) -> tuple[int, str]:
     if not opened:
         return len(lines), explained(message, lines[-1] if lines else "")
     return opened[-1], told
+
+
+def _no_statement(bare: str) -> str:
+    if re.match("(<{7}|={7}|>{7})( |$)", bare):
+        return f"found {shown(bare)}, the mark of a merge conflict; keep one of the two sides"
+    if bare.startswith("{"):
+        return f"found {shown(bare)}, as in JSON; a study file is TOML: {_ONE_PAIR}"
+    with_colon = re.match(r"(?P<key>[\w-]+)\s*:(?P<value>.*)$", bare)
+    if with_colon:
+        value = with_colon["value"].strip()
+        value = value if value and value.isprintable() and len(value) <= 60 else "..."
+        return f"found {shown(bare)}, as in YAML; a study file is TOML: {with_colon['key']} = {value}"
+    return f"found {shown(bare)}; {_ONE_PAIR}"
 
 
 def _illegal(message: str) -> str:
