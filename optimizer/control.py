@@ -5,10 +5,11 @@ It holds for the scheduler that it was written for; the study file is the place 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
+
+from optimizer.durable import replace_bytes
 
 _NAME = "control.json"
 
@@ -35,12 +36,7 @@ def read_control(folder: Path, pid: int) -> Control:
 
 def write_control(folder: Path, control: Control) -> None:
     """Replace the file in one step; raises `OSError`."""
-    temporary = folder / f".{_NAME}.{os.getpid()}"
-    try:
-        temporary.write_bytes(msgspec.json.encode(control))
-        temporary.replace(folder / _NAME)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_bytes(folder / _NAME, msgspec.json.encode(control))
 
 
 def forget_control(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from optimizer.durable import replace_bytes
 
 #: Shapes that are remembered; of more, those that were measured longest ago go.
 MOST = 500
@@ -49,13 +50,7 @@ class Remembered:
         known[self._key(shape, slots)] = Layout(slots=slots, width=width, at=time.time())
         latest = sorted(known.items(), key=lambda item: item[1].at)[-MOST:]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(dict(latest))))
-            temporary.replace(self.path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        replace_bytes(self.path, msgspec.json.format(msgspec.json.encode(dict(latest))))
 
     def _key(self, shape: str, slots: int) -> str:
         return f"{self._machine}; {slots} slots; {shape}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from pathlib import Path
 
 import msgspec
+
+from optimizer.durable import replace_bytes
 
 
 class DatasetStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,18 +155,12 @@ def write_status(path: Path, status: Status) -> None:
     Raises:
         OSError: it could not be written; the old one is still there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    content = msgspec.json.encode(status)
     try:
-        temporary.write_bytes(msgspec.json.encode(status))
-        try:
-            temporary.replace(path)
-        except IsADirectoryError:
-            path.rename(path.with_name(f"{path.name}.found-{time.time():.0f}"))
-            temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+        replace_bytes(path, content)
+    except IsADirectoryError:
+        path.rename(path.with_name(f"{path.name}.found-{time.time():.0f}"))
+        replace_bytes(path, content)
 
 
 def read_status(path: Path) -> Status | None:

@@ -17,10 +17,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "optimizer"
 #: Six layers, lowest first. A module imports any lower layer, and of its own layer only what stands beside it.
 LAYERS: tuple[dict[str, set[str]], ...] = (
     {
-        "errors": set(), "process": set(), "status": set(), "guard": set(), "ending": set(),
+        "errors": set(), "process": set(), "status": {"durable"}, "guard": set(), "ending": set(),
         "messages": {"errors"}, "records": {"errors"}, "journal": {"durable", "errors"}, "gpus": {"errors"},
         "backoff": set(), "durable": set(), "resources": {"errors", "gpus"}, "child": {"process"},
-        "groups": {"backoff", "guard", "process"}, "control": set(), "standstill": set(), "rations": set(),
+        "groups": {"backoff", "guard", "process"}, "control": {"durable"}, "standstill": set(), "rations": set(),
         "governor": {"process", "rations", "standstill"}, "throttle": {"backoff", "process", "standstill"},
     },
     {

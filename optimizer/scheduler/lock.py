@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 
+from optimizer.durable import replace_bytes
 from optimizer.errors import RunFolderError
 from optimizer.process import start_time
 
@@ -51,14 +52,14 @@ class RunLock:
         """Let go of the lock."""
         if holder(self._folder) == os.getpid():  # what took the place of a folder that is gone is none of ours
             with contextlib.suppress(OSError):
-                _write(self._folder, b"")
+                replace_bytes(self._folder / _NAME, b"")
         os.close(self._descriptor)
 
 
 def name_holder(folder: Path) -> None:
     """Write this process into ``run.lock``, where it does not stand there already."""
     if holder(folder) != os.getpid():
-        _write(folder, json.dumps({"pid": os.getpid(), "start": start_time(os.getpid())}).encode())
+        replace_bytes(folder / _NAME, json.dumps({"pid": os.getpid(), "start": start_time(os.getpid())}).encode())
 
 
 def holder(folder: Path) -> int | None:
@@ -70,14 +71,3 @@ def holder(folder: Path) -> int | None:
         return None
     # A pid alone may have been given to another process since.
     return pid if start is not None and start_time(pid) == start else None
-
-
-def _write(folder: Path, content: bytes) -> None:
-    beside = folder / f".{_NAME}.{os.getpid()}"
-    try:
-        beside.write_bytes(content)
-        beside.replace(folder / _NAME)
-    except OSError:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise
