@@ -20,8 +20,9 @@ LAYERS: tuple[dict[str, set[str]], ...] = (
         "errors": set(), "process": set(), "status": {"durable"}, "guard": set(), "ending": set(),
         "messages": {"errors"}, "records": {"errors"}, "journal": {"durable", "errors"}, "gpus": {"errors"},
         "backoff": set(), "durable": set(), "resources": {"errors", "gpus"}, "child": {"process"},
-        "groups": {"backoff", "guard", "process"}, "control": {"durable"}, "standstill": set(), "rations": set(),
-        "governor": {"process", "rations", "standstill"}, "throttle": {"backoff", "process", "standstill"},
+        "companion": {"backoff"}, "groups": {"companion", "guard", "process"},
+        "control": {"durable"}, "standstill": set(), "rations": set(),
+        "governor": {"process", "rations", "standstill"}, "throttle": {"companion", "process", "standstill"},
     },
     {
         "metrics": set(), "curves": set(), "search_space": set(), "models": {"search_space"},

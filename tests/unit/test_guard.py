@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from stubs.waiting import until
 
-from optimizer import groups, guard
+from optimizer import guard
 from optimizer.groups import Groups
 from optimizer.process import start_time
 
@@ -141,15 +141,17 @@ def test_a_guard_that_was_killed_is_replaced_and_told_everything_again(
 def test_a_guard_that_cannot_live_is_not_tried_again_and_again(
     tmp_path: Path, sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(groups, "_PYTHON", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     living = Groups(tmp_path / "guard.log")
     living.add(sleepers[0].pid)
-    until(lambda: living._guard is None or living._guard.poll() is not None)
+    first = living._guard._process
+    assert first is not None
+    until(lambda: first.poll() is not None)
 
     for _ in range(100):
         living.look()
 
-    assert living._starts <= 2
+    assert living._guard._starts <= 2
     living.close()
 
 
