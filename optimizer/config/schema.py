@@ -275,7 +275,8 @@ class StudyFile(DatasetKeys):
     sampler: Text = Field(
         default="tpe",
         description="How the next point is chosen: `tpe` (random at first, then where good trials are dense), "
-        "`random`, `qmc` (quasi-random), `grid`, or `coarse_to_fine` (a coarse grid, then finer ones around the best).",
+        "`thrifty_tpe` (the same, preferring what is evaluated sooner where it promises as much), `random`, `qmc` "
+        "(quasi-random), `grid`, or `coarse_to_fine` (a coarse grid, then finer ones around the best).",
     )
     pruner: Text = Field(
         default="confidence",

@@ -60,14 +60,19 @@ class FrugalTPESampler(TPESampler):
         names, each = tuple(samples), len(next(iter(samples.values())))
         ahead = min(self.wanted - 1, self._stale_after(names))
         if ahead <= 0:
-            return super()._compute_acquisition_func(samples, mpe_below, mpe_above)
+            return self._weigh(samples, mpe_below, mpe_above)
         more = mpe_below.sample(self._rng.rng, ahead * each)
         together = {name: np.concatenate([samples[name], more[name]]) for name in names}
-        values = super()._compute_acquisition_func(together, mpe_below, mpe_above)
+        values = self._weigh(together, mpe_below, mpe_above)
         self._drawn[names] = self._ended, [
             self._compare({name: column[i:i + each] for name, column in together.items()}, values[i:i + each])
             for i in range(each, len(values), each)]
         return values[:each]
+
+    def _weigh(self, samples: dict[str, np.ndarray], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator,
+               ) -> np.ndarray:
+        """How much each candidate promises."""
+        return super()._compute_acquisition_func(samples, mpe_below, mpe_above)
 
     def _get_internal_repr(
         self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from optimizer.records import TrialRecord
 from optimizer.search_space import Categorical, SearchSpace
 from optimizer.strategies.base import DecidedTrial, Sampler, running_means
 from optimizer.strategies.parzen import FrugalTPESampler
+from optimizer.strategies.thrift import ThriftyTPESampler
 from optimizer.study.frozen import MEMORY_CONSTRAINT, distributions, last_report, lesson, suggest, violated_mb
 
 #: Told trials that the sampler keeps when its history is trimmed.
@@ -74,7 +76,7 @@ class Searcher:
                 self._quarantine(record, point)
         self._trim()
         for record in self._told:
-            self._study.add_trial(lesson(record, self.space))
+            self._add(record)
 
     def ask(self, trial: str, wanted: int = 1) -> dict[str, Any] | None:
         """A complete point for this trial, or ``None`` where every point has been asked.
@@ -103,7 +105,7 @@ class Searcher:
         if asked is None:
             if not self.space.contains(self.space.restricted(record.params)):
                 return
-            self._study.add_trial(lesson(record, self.space))
+            self._add(record)
         elif (violation := violated_mb(record)) is not None:
             # A failed trial would teach the sampler nothing, and it would ask for the like again.
             asked.set_constraint(MEMORY_CONSTRAINT, violation)
@@ -117,6 +119,8 @@ class Searcher:
             for step, mean in last_report(record).items():
                 asked.report(mean, step)
             self._study.tell(asked, state=TrialState.PRUNED)
+        if asked is not None:
+            self._note_cost(asked.number, record)
         self._remember(record)
         if len(self._told) > KEEP_BEST + KEEP_LATEST + TRIM_SLACK:
             self._rebuild()
@@ -180,6 +184,15 @@ class Searcher:
         self._seen.add(_key(point))
         return self.space.complete(point)
 
+    def _add(self, record: TrialRecord) -> None:
+        self._study.add_trial(lesson(record, self.space))
+        self._note_cost(len(self._study.get_trials(deepcopy=False)) - 1, record)
+
+    def _note_cost(self, number: int, record: TrialRecord) -> None:
+        whole = record.step_seconds[:-1] if record.cut else record.step_seconds
+        if whole and isinstance(self._study.sampler, ThriftyTPESampler):
+            self._study.sampler.note_cost(number, statistics.fmean(whole))
+
     def _add_running(self, trial: str, point: Mapping[str, Any]) -> None:
         self._study.enqueue_trial(dict(point))
         self._running[trial] = self._study.ask(distributions(self.space, point))
@@ -211,7 +224,7 @@ class Searcher:
         running = {trial: asked.params for trial, asked in self._running.items()}
         self._study = self._new_study()
         for record in self._told:
-            self._study.add_trial(lesson(record, self.space))
+            self._add(record)
         for trial, point in running.items():
             self._add_running(trial, point)
 

@@ -10,7 +10,7 @@ from optimizer.strategies.base import running_means
 
 
 def test_every_file_in_the_folder_is_a_strategy() -> None:
-    assert sampler_names() == ("coarse_to_fine", "grid", "qmc", "random", "tpe")
+    assert sampler_names() == ("coarse_to_fine", "grid", "qmc", "random", "thrifty_tpe", "tpe")
     assert pruner_names() == ("confidence", "median", "none", "racing")
     for name in sampler_names():
         assert load_sampler(name) is load_sampler(name)

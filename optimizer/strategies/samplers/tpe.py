@@ -11,6 +11,21 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 
+def made(kind: Callable[..., BaseSampler], space: SearchSpace, seed: int, workers: int, **more: Any) -> BaseSampler:
+    """A sampler of this kind with the settings of ours that every TPE has, and some of its own."""
+    import warnings
+
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return kind(
+            seed=seed, multivariate=True, constant_liar=True, n_startup_trials=max(10, 2 * workers),
+            # Parameters that exist only sometimes need a model per group of those that exist together.
+            group=any(p.when is not None for p in space.parameters), **more,
+        )
+
+
 class Tpe:
     """Random at first, then where good trials are dense and bad ones are not."""
 
@@ -18,19 +33,9 @@ class Tpe:
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Optuna's TPE with every choice of ours written out."""
-        import warnings
-
-        from optuna.exceptions import ExperimentalWarning
-
         from optimizer.strategies.parzen import FrugalTPESampler
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return FrugalTPESampler(
-                seed=seed, multivariate=True, constant_liar=True, n_startup_trials=max(10, 2 * workers),
-                # Parameters that exist only sometimes need a model per group of those that exist together.
-                group=any(p.when is not None for p in space.parameters),
-            )
+        return made(FrugalTPESampler, space, seed, workers)
 
     def points(
         self, space: SearchSpace, best: Callable[[int], Sequence[Mapping[str, Any]]],
