@@ -144,10 +144,12 @@ def recorded(task: Task, seed: int, points: int) -> Task:
 
 
 def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: str = "", pruner: str = "",
-         name: str = "ours") -> Showing:
+         sampler: str = "", name: str = "ours") -> Showing:
     """``optimizer run``, from an empty folder: it reads and encodes the table itself.
 
-    ``resources``: lines for the study file's table of that name. ``pruner``: another one than the usual.
+    Args:
+        resources: lines for the study file's table of that name.
+        pruner: another one than the usual, as for ``sampler``.
     """
     study = folder / "ours.toml"
     lines = [f'deadline = "{task.seconds:.0f}s"' if task.seconds else "", 'time_per_dataset = "10h"',
@@ -159,7 +161,7 @@ def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: st
         points = folder / "points.json"
         points.write_text(json.dumps({task.spaces[f]: list(p) for f, p in task.points.items()}), encoding="utf-8")
         extra["OPTIMIZER_RECORDED_POINTS"] = str(points)
-    lines += [f'pruner = "{pruner}"'] if pruner else []
+    lines += [f'{key} = "{value}"' for key, value in (("pruner", pruner), ("sampler", sampler)) if value]
     lines += ["[resources]", resources, "[[datasets]]", f'name = "{task.dataset}"',
               f'train = "{task.train}"', f'target = "{task.target}"',
               f'metric = "{task.metric}"']

@@ -92,9 +92,12 @@ def compare_list(folder: Path, environment: dict[str, str], rounds: int, points:
     return "\n\n".join(text)
 
 
-def compare_search(folder: Path, environment: dict[str, str], rounds: int, seconds: float, names: list[str]) -> str:
-    """Part (b): each searches freely for so long, ours and by hand in turn."""
-    text, shares, decided = [], [], []
+def compare_search(folder: Path, environment: dict[str, str], rounds: int, seconds: float, names: list[str],
+                   samplers: list[str]) -> str:
+    """Part (b): each searches freely for so long, ours (with each of these samplers) and by hand in turn."""
+    text = []
+    shares: dict[str, list[float]] = {sampler: [] for sampler in samplers}
+    decided: dict[str, list[float]] = {sampler: [] for sampler in samplers}
     for dataset in names:
         task = prepared(dataset, folder, environment)
         maximize = get_metric(task.metric).direction == "maximize"
@@ -102,23 +105,26 @@ def compare_search(folder: Path, environment: dict[str, str], rounds: int, secon
         for seed in range(1, rounds + 1):
             one = dataclasses.replace(task, seed=seed, seconds=seconds)
             shown: dict[str, Showing] = {}
-            # Whoever is first in one round is second in the next.
-            for name in ("hand", "ours")[:: 1 if seed % 2 else -1]:
-                contestant = ours if name == "ours" else stock_by_hand
-                shown[name] = contestant(one, fresh(folder / f"{dataset}-{seed}-{name}"), environment)
+            # Whoever is first in one round is last in the next.
+            for name in ("hand", *samplers)[:: 1 if seed % 2 else -1]:
+                place = fresh(folder / f"{dataset}-{seed}-{name}")
+                shown[name] = stock_by_hand(one, place, environment) if name == "hand" else ours(
+                    one, place, environment, sampler=name, name="ours" if name == "tpe" else f"ours, {name}")
                 _say(shown[name])
-            hand, mine = shown["hand"], shown["ours"]
-            showings += [hand, mine]
-            reached, theirs = _reached(mine, hand, maximize), _reached(hand, mine, maximize)
-            shares.append(reached / seconds)
-            decided.append(len(mine.trials) / max(1, len(hand.trials)))
-            text.append(f"{dataset}, seed {seed}: decided {decided[-1]:.2f} times by hand; best {mine.best(maximize)} "
-                        f"against {hand.best(maximize)}; we had by hand's best after {reached:.0f} s, by hand had ours "
-                        f"after {theirs:.0f} s (inf: never)")
+            hand = shown["hand"]
+            showings += shown.values()
+            for sampler in samplers:
+                mine = shown[sampler]
+                reached, theirs = _reached(mine, hand, maximize), _reached(hand, mine, maximize)
+                shares[sampler].append(reached / seconds)
+                decided[sampler].append(len(mine.trials) / max(1, len(hand.trials)))
+                text.append(f"{dataset}, seed {seed}, {mine.contestant}: decided {decided[sampler][-1]:.2f} times by "
+                            f"hand; best {mine.best(maximize)} against {hand.best(maximize)}; we had by hand's best "
+                            f"after {reached:.0f} s, by hand had ours after {theirs:.0f} s (inf: never)")
             write_json(folder / f"search-{dataset}.json", [msgspec.to_builtins(s) for s in showings])
         text.append(markdown(HEAD, rows_of(showings, maximize)))
-    text.append(f"decided, ours / by hand: {spread(decided)}\nshare of the time until what by hand had at its end: "
-                f"{spread(shares)}")
+    text += [f"{sampler}: decided, ours / by hand: {spread(decided[sampler])}\n{sampler}: share of the time until what "
+             f"by hand had at its end: {spread(shares[sampler])}" for sampler in samplers]
     return "\n\n".join(text)
 
 
@@ -143,6 +149,7 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--points", type=int, default=POINTS, help="of each family in the recorded list")
     parser.add_argument("--seconds", type=float, default=240.0, help="of a free search")
     parser.add_argument("--datasets", default=",".join(OF_SEARCH), help="for the free search")
+    parser.add_argument("--samplers", default="tpe", help="of ours in the free search, each a contestant")
     parser.add_argument("--without-stock", action="store_true", help="leave out stock as written, which is slow")
     parser.add_argument("--folder", type=Path)
     return parser.parse_args()
@@ -159,7 +166,8 @@ def main() -> None:
     if options.part == "list":
         text = compare_list(folder, frozen, options.rounds, options.points, not options.without_stock)
     else:
-        text = compare_search(folder, frozen, options.rounds, options.seconds, options.datasets.split(","))
+        text = compare_search(folder, frozen, options.rounds, options.seconds, options.datasets.split(","),
+                              options.samplers.split(","))
     (folder / f"{options.part}.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
