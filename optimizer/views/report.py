@@ -16,12 +16,9 @@ from optimizer.views import formats
 from optimizer.views.formats import NOTHING, clean
 from optimizer.views.grid import Cell, Column, Grid
 from optimizer.views.results import RunView
-from optimizer.views.spared import spared, totals
+from optimizer.views.spared import WHERE, spared, totals
 from optimizer.views.submissions import best_path, replacing, why_not_submittable
 from optimizer.views.told import DatasetView
-
-#: Where a trial was ended, in two words.
-_EVIDENCE = {"folds": "after a fold", "fit": "inside a fit", "look": "after a first look"}
 
 
 def write_summary(view: RunView) -> None:
@@ -264,7 +261,7 @@ def _tested(summary: dict[str, Any]) -> str:
     """How many models were tested, and what was not done of them on what evidence."""
     trials, spared_there = summary["trials"], summary["spared"]
     text = f"{formats.count(trials['complete'] + trials['pruned'], 'model')} tested"
-    where = [f"{count:,} {_EVIDENCE[kind]}" for kind, count in spared_there["trials"].items()]
+    where = [f"{count:,} {WHERE[kind]}" for kind, count in spared_there["trials"].items()]
     if where:
         text += (f"; {formats.count(spared_there['folds'], 'fold')} and about "
                  f"{formats.duration(spared_there['seconds'])} spared, as trials were hopeless: {', '.join(where)}")

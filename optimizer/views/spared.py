@@ -15,6 +15,8 @@ EVIDENCE = {
     "fit": "its loss at a checkpoint inside a fit was hopeless",
     "look": "its first, cheap fit on a part of the rows was hopeless",
 }
+#: The same, as where that was.
+WHERE = {"folds": "after a fold", "fit": "inside a fit", "look": "after a first look"}
 
 
 def spared(trials: Sequence[TrialRecord], datasets: Mapping[str, DatasetView],
