@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-RUN ?= s5e7
+RUN ?= demo
 SECONDS ?= 60
 MINUTES ?= 60
 RUNS ?= 50
@@ -39,16 +39,16 @@ check: install  ## ruff, mypy --strict, spelling, architecture
 	$(BIN)/codespell optimizer tests tools docs README.md CHANGELOG.md Makefile studies/*.toml
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
-run: install  ## run a study: make run RUN=s5e7
+run: install  ## run a study: make run RUN=demo
 	$(BIN)/optimizer run studies/$(RUN).toml
 
-watch: install  ## watch a run: make watch RUN=s5e7
+watch: install  ## watch a run: make watch RUN=demo
 	$(BIN)/optimizer watch $(RUN)
 
 bench: install  ## every benchmark, and docs/benchmarks.md: most of a day; BENCH="nothing search" for some
 	$(BIN)/python -m benchmarks.page $(BENCH)
 
-chaos: install  ## two hours: a study under 200 faults beside the same one undisturbed, then the checker
+chaos: install  ## 200 faults in an hour and a half: a study beside the same one undisturbed, then the checker
 	$(BIN)/python -m benchmarks.chaos
 
 soak: install  ## an hour of very short trials, and what grows: make soak MINUTES=60

@@ -26,9 +26,11 @@ HEAD = """# Benchmarks
 What a person compares, measured on one machine, with the command that reproduces each table. Contestants alternate in
 one run, on the same data, folds, search spaces, fits and early stopping; each figure is a median with its least and its
 largest value. Wall and CPU seconds are both shown, so that two jobs fighting for a core cannot look busy. Nothing else
-ran on the machine. Speed is never asserted by a test: it depends on the machine, and these tables say on which.
+ran on the machine unless a part says so. Speed is never asserted by a test: it depends on the machine, and these tables
+say on which.
 
-`make bench` runs all of them, which takes most of a day. Nothing here has run on an NVIDIA card.
+`make bench` runs all of them, which takes most of a day. It reads public datasets from `../shared/datasets`, in folders
+called as in the tables (`benchmarks/shared.py` lists their files). Nothing here has run on an NVIDIA card.
 """
 
 

@@ -166,13 +166,17 @@ def compare(folder: Path) -> str:
                 kept[rule].append(found.best == whole.best)
                 rows.append((name, family, rule, found.trials, f"{100 * found.saved:.0f}",
                              f"{100 * found.pruned / found.trials:.0f}", f"{100 * statistics.fmean(found.late):.0f}",
-                             whole.best, found.best, "kept" if found.best == whole.best else "LOST"))
+                             _short(whole.best), _short(found.best), "kept" if found.best == whole.best else "LOST"))
     text = markdown(("dataset", "family", "rule", "trials", "fits saved %", "pruned %", "pruned %, second half",
                      "best of all", "best with it", ""), rows)
     for rule in saved:
         text += (f"\n\n{rule}: {100 * statistics.fmean(saved[rule]):.0f} % of fits saved; the best trial kept in "
                  f"{sum(kept[rule])} of {len(kept[rule])}")
     return text
+
+
+def _short(score: float | None) -> str:
+    return "" if score is None else f"{score:.6g}"
 
 
 def live(folder: Path, minutes: float, names: Sequence[str], rounds: int) -> str:

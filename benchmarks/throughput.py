@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import platform
 import sys
@@ -120,7 +121,7 @@ def compare_search(folder: Path, environment: dict[str, str], rounds: int, secon
                 decided[sampler].append(len(mine.trials) / max(1, len(hand.trials)))
                 text.append(f"{dataset}, seed {seed}, {mine.contestant}: decided {decided[sampler][-1]:.2f} times by "
                             f"hand; best {mine.best(maximize)} against {hand.best(maximize)}; we had by hand's best "
-                            f"after {reached:.0f} s, by hand had ours after {theirs:.0f} s (inf: never)")
+                            f"{_after(reached)}, by hand had ours {_after(theirs)}")
             write_json(folder / f"search-{dataset}.json", [msgspec.to_builtins(s) for s in showings])
         text.append(markdown(HEAD, rows_of(showings, maximize)))
     text += [f"{sampler}: decided, ours / by hand: {spread(decided[sampler])}\n{sampler}: share of the time until what "
@@ -133,6 +134,10 @@ def _reached(one: Showing, other: Showing, maximize: bool) -> float:
     goal = other.best(maximize)
     seconds = 0.0 if goal is None else one.reached(goal, maximize)
     return float("inf") if seconds is None else seconds
+
+
+def _after(seconds: float) -> str:
+    return "never" if math.isinf(seconds) else f"after {seconds:.0f} s"
 
 
 def _say(showing: Showing) -> None:

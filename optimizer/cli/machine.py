@@ -22,10 +22,11 @@ _LIBRARIES = ("optuna", "xgboost", "lightgbm", "catboost", "scikit-learn", "nump
 
 
 @cli.command()
-@click.argument("study", required=False, type=click.Path(path_type=Path))
+@click.argument("study", required=False)
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-def doctor(study: Path | None, *, as_json: bool) -> None:
+def doctor(study: str | None, *, as_json: bool) -> None:
     """Say what this machine has, what is missing, and what a study would use."""
+    from optimizer.cli.run import study_file
     from optimizer.config.values import default_memory_mb
     from optimizer.gpus import find_gpus
     from optimizer.models import family_names
@@ -46,7 +47,7 @@ def doctor(study: Path | None, *, as_json: bool) -> None:
         **{name: version(name) for name in _LIBRARIES},
     }
     advice = _advice()
-    plan = _plan_of(study) if study is not None else None
+    plan = _plan_of(study_file(study)) if study is not None else None
     if as_json:
         show(json.dumps({"facts": facts, "advice": advice, "plan": plan}))
         return
@@ -61,19 +62,19 @@ def doctor(study: Path | None, *, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("study", type=click.Path(path_type=Path))
+@click.argument("study")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-def calibrate(study: Path, *, as_json: bool) -> None:
+def calibrate(study: str, *, as_json: bool) -> None:
     """Time a fold of each family at every number of threads, and remember what suits a study's tables best."""
     from optimizer.calibration import Timing
     from optimizer.calibration import calibrate as measure
-    from optimizer.cli.run import load
+    from optimizer.cli.run import load, study_file
     from optimizer.errors import ResourceError
     from optimizer.remembered import of_this_machine
     from optimizer.scheduler.folder import make_folder
     from optimizer.scheduler.start import survey
 
-    loaded = load(study)
+    loaded = load(study_file(study))
     with tempfile.TemporaryDirectory(prefix="optimizer-calibrate-") as scratch:
         folder = Path(scratch) / "run"
         make_folder(folder)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ _STOP_S = 180.0
 
 @cli.command()
 @click.argument("study")
-@click.option("--time", "time_", metavar="5m", help="Time per dataset; +1h adds to what the study file says.")
+@click.option("--time", "time_", metavar="5m", help="Time per dataset; +1h adds to what it finished with last.")
 @click.option("--trials", type=int, help="Trials per dataset instead of a time.")
 @click.option("--deadline", metavar="8h", help="When the whole run ends: a duration, or a clock time such as 06:30.")
 @click.option("--families", metavar="A,B", help="Only these model families.")
@@ -94,7 +95,7 @@ def stop(run: str) -> None:
         say(f"{folder.name} is not running")
         return
     os.kill(pid, signal.SIGTERM)
-    say(f"asked {folder.name} (pid {pid}) to stop; running trials have a few seconds to finish")
+    say(f"asked {folder.name} (pid {pid}) to stop; running trials have half a minute to finish")
     until = time.monotonic() + _STOP_S
     while holder(folder) == pid:
         if time.monotonic() > until:
@@ -111,30 +112,49 @@ def _take_term_and_hup_for_ctrl_c() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-def _study_path(study: str, given: dict[str, str | None], time_: str | None) -> Path:
-    """The study file that is meant by a file, a name, a run's folder or a folder of tables."""
-    path = Path(study)
+def study_file(text: str) -> Path:
+    """The study file that is meant by a file, a name or a run's folder; what was typed where it is none of them."""
+    path = Path(text)
     if path.is_dir():
-        own = path.resolve().parent / f"{path.resolve().name}.toml"
-        existing = own if own.is_file() else study_file_for(path, Path("studies"))
-        if not existing.is_file():
-            written = _init(path, {**given, "time_per_dataset": time_})
+        folder = Path(os.path.abspath(path))  # links are left as they are: the run's folder may be one
+        beside = folder.parent / f"{folder.name}.toml"
+        return beside if beside.is_file() else path
+    named = Path("studies") / f"{path.name}.toml"
+    return named if path.suffix != ".toml" and not path.exists() and named.is_file() else path
+
+
+def _study_path(study: str, given: dict[str, str | None], time_: str | None) -> Path:
+    """The same, and a folder of tables has one, written now where it is not there."""
+    path = study_file(study)
+    if path.is_dir():
+        folder, path = path, study_file_for(path, Path("studies"))
+        if not path.is_file():
+            written = _init(folder, {**given, "time_per_dataset": time_})
             say(f"wrote {written}")
             return written
-        say(f"{existing} is there already and is used as it is")
-        path = existing
+        if not _reads_from(path, folder):
+            raise UserError(f"{path} is there already, and its tables are not in {folder}; run it as `optimizer run "
+                            f"{path}`, or rename the folder")
+        say(f"{path} is there already and is used as it is")
     elif path.suffix != ".toml":
-        named = Path("studies") / f"{path.name}.toml"
         if path.is_file():
             raise UserError(f"{path} is a table; run the folder that it is in: a folder with one table alone is a "
                             "dataset, as is one with train.csv")
-        if not named.is_file():
-            known = [p.stem for p in Path("studies").glob("*.toml")] + [p.name for p in Path().iterdir() if p.is_dir()]
-            raise UserError(f"there is no file or folder {study}; {did_you_mean(path.name, known)}")
-        path = named
+        known = [p.stem for p in Path("studies").glob("*.toml")] + [p.name for p in Path().iterdir() if p.is_dir()]
+        raise UserError(f"there is no file or folder {study}; {did_you_mean(path.name, known)}")
     if any(given.values()):
         raise UserError(f"--target and --metric are for a new folder; {path} is there, write them into it")
     return path
+
+
+def _reads_from(file: Path, folder: Path) -> bool:
+    """Whether a study has a table of this folder; of a broken one the loader will speak."""
+    try:
+        datasets = tomllib.loads(file.read_text(encoding="utf-8"))["datasets"]
+        trains = [file.parent / Path(d["train"]).expanduser() for d in datasets]
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
+    return any(train.resolve().is_relative_to(folder.resolve()) for train in trains)
 
 
 def _time_before(folder: Path) -> float:

@@ -131,13 +131,14 @@ class FamilySection(Keys):
 
     device: Literal["gpu", "cpu", "any"] | None = Field(
         default=None,
-        description="Where it runs: on GPU slots only, on CPU slots only, or on both. By default as the "
-        "family has it.",
+        description="Where it runs: on GPU slots only, on CPU slots only, or on both. By default `any` for `xgboost` "
+        "and `lightgbm` and `cpu` for `catboost`; the other families run on the CPU only.",
     )
     file: Text | None = Field(
         default=None,
         description="A Python file that defines the family, for one of your own; relative to the study file. It is run "
-        "in workers and in the process that asks it for its search space; see [your own](../families.md#your-own).",
+        "in workers, in the process that asks it for its search space, and by `predict` and `check-family`; see "
+        "[your own](../families.md#your-own).",
         examples=["huber.py"],
     )
     max_rows: Annotated[int, Field(ge=100, le=1_000_000_000)] | None = Field(
@@ -205,8 +206,8 @@ class ResourcesSection(Keys):
     )
     threads_per_slot: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None,
-        description="Cores, and so threads, of a CPU slot. By default one, which is fastest for most tables, "
-        "and more where there would be too many slots.",
+        description="Cores, and so threads, of a CPU slot. By default one, and slots are joined where the run finds "
+        "that this finishes more trials ([why](../why/layouts.md)); a number here fixes it.",
     )
     fold_time_limit: Duration | None = Field(
         default=None,
@@ -320,8 +321,8 @@ def json_schema(known: KnownNames | None = None) -> dict[str, Any]:
     if known is not None:
         properties["sampler"]["enum"] = list(known.samplers)
         properties["pruner"]["enum"] = list(known.pruners)
-        properties["families"]["items"]["enum"] = list(known.families)
-        properties["family"]["propertyNames"] = {"enum": list(known.families)}
+        # Open: a person's own families have names of their own.
+        properties["families"]["items"]["examples"] = list(known.families)
     return schema
 
 

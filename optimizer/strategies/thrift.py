@@ -54,6 +54,7 @@ class ThriftyTPESampler(FrugalTPESampler):
         costs = self._expected_costs(samples)
         if costs is None:
             return ratios
+        assert self._gamma is not None  # noqa: S101 - for the type checker: Optuna sets it before it weighs
         share = self._gamma(self._finished) / self._finished
         # The logarithm of the chance, without leaving what floating point can tell apart.
         chances = -np.logaddexp(0.0, math.log((1 - share) / share) - ratios)

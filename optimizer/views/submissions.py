@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 #: What a person can do where predictions are gone.
 _OTHERS = ("`optimizer export` writes the best that have theirs, `optimizer predict` needs kept models only, and a "
            "higher resources.disk_limit keeps more from now on")
+_WHO_IS_PREDICTED = "that is done for the best when a trial is told, and for others where it costs next to nothing"
+#: Trials passed over that are named.
+_NAMED = 3
 #: Header of the first column where a new table's rows have no ids.
 _ROW = "row"
 
@@ -188,11 +191,23 @@ def why_not_submittable(record: TrialRecord) -> str:
 
 
 def passed_over(run: Path, *, top: int, dataset: str | None = None) -> list[str]:
-    """A sentence for each of the best ``top`` trials of a dataset that `export` passes over for want of predictions."""
+    """Sentences about those of the best ``top`` trials that `export` passes over and writes others in their place.
+
+    The first few are named, of more only the number is said.
+    """
     view = RunView.open(run)
-    return [f"{record.trial} (rank {rank}) is passed over: {why_not_submittable(record)}; {_OTHERS}"
-            for name in ([dataset] if dataset is not None else view.datasets)
-            for rank, record in enumerate(view.ranked(name)[:top], start=1) if record.predictions == "evicted"]
+    sentences = []
+    for name in [dataset] if dataset is not None else view.datasets:
+        ranked = view.ranked(name)
+        if not any(map(is_submittable, ranked)):
+            continue  # there is no test table, or nothing that could take their place
+        over = [(rank, r) for rank, r in enumerate(ranked[:top], start=1) if not is_submittable(r)]
+        sentences += [f"{r.trial} (rank {rank}) is passed over: {why_not_submittable(r)}; "
+                      f"{_OTHERS if r.predictions == 'evicted' else _WHO_IS_PREDICTED}"
+                      for rank, r in over[:_NAMED]]
+        if len(over) > _NAMED:
+            sentences.append(f"{len(over) - _NAMED} more of the best {top} of {name} are passed over for the same")
+    return sentences
 
 
 def write_new_predictions(

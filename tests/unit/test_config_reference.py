@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from optimizer.config.load import load_study
 from optimizer.config.names import KnownNames
 from optimizer.config.reference import written_page
+from optimizer.config.resolved import Study
 from optimizer.config.schema import DatasetKeys, json_schema, sections
 from optimizer.datasets.problem import Problem
 from optimizer.metrics import METRICS
@@ -60,26 +62,36 @@ def test_the_json_schema_is_json_without_null_and_knows_the_names() -> None:
     assert json.loads(json.dumps(schema)) == schema
     assert None not in list(_leaves(schema))
     assert schema["properties"]["sampler"]["enum"] == list(KNOWN.samplers)
-    assert schema["properties"]["families"]["items"]["enum"] == list(KNOWN.families)
+    assert schema["properties"]["families"]["items"]["examples"] == list(KNOWN.families)
+    assert "propertyNames" not in schema["properties"]["family"], "a person's own families have names of their own"
     assert schema["required"] == ["datasets"]
     assert schema["additionalProperties"] is False
+
+
+def example(name: str, datasets: Path, folder: Path) -> Study:
+    """A study that ships, in a checkout with its data."""
+    (folder / "studies").mkdir()
+    (folder / "datasets").symlink_to(datasets)
+    shutil.copy(ROOT / "studies" / f"{name}.toml", folder / "studies")
+    return load_study(folder / "studies" / f"{name}.toml", KNOWN)
 
 
 @pytest.mark.parametrize("name", [
     "s5e7", "obesity_s4e2", "ames_house_prices", "adult", "mercedes_greener", "googleplay_messy",
 ])
-def test_a_study_file_of_the_examples_is_sound(name: str, shared_datasets: Path) -> None:
-    study = load_study(ROOT / "studies" / f"{name}.toml", KNOWN)
-    assert all(Path(problem.train).is_relative_to(shared_datasets) for problem in study.datasets)
+def test_a_study_file_of_the_examples_is_sound(name: str, shared_datasets: Path, tmp_path: Path) -> None:
+    study = example(name, shared_datasets, tmp_path)
+    assert all(Path(problem.train).resolve().is_relative_to(shared_datasets) for problem in study.datasets)
     assert study.time_per_dataset_s == 60
     assert (study.folds, study.seed) == (5, 42)
 
 
-def test_the_study_of_the_eight_files_has_them_all(shared_datasets: Path) -> None:
-    study = load_study(ROOT / "studies" / "s5e7.toml", KNOWN)
+def test_the_study_of_the_eight_files_has_them_all(shared_datasets: Path, tmp_path: Path) -> None:
+    study = example("s5e7", shared_datasets, tmp_path)
     assert [p.name for p in study.datasets] == [f"train_corrected_0{i}" for i in range(1, 9)]
-    assert {p.test for p in study.datasets} == {str(shared_datasets / "s5e7" / "test.csv")}
-    assert {p.sample_submission for p in study.datasets} == {str(shared_datasets / "s5e7" / "sample_submission.csv")}
+    tables = shared_datasets / "s5e7"
+    assert {Path(p.test or "").resolve() for p in study.datasets} == {tables / "test.csv"}
+    assert {Path(p.sample_submission or "").resolve() for p in study.datasets} == {tables / "sample_submission.csv"}
     assert {p.metric for p in study.datasets} == {"accuracy"}
 
 

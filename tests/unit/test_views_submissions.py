@@ -12,7 +12,13 @@ from stubs.runs import FakeRun
 from optimizer.errors import StorageFault, UserError
 from optimizer.views import submissions
 from optimizer.views.results import RunView
-from optimizer.views.submissions import export, improvement_path, write_new_predictions, write_submission
+from optimizer.views.submissions import (
+    export,
+    improvement_path,
+    passed_over,
+    write_new_predictions,
+    write_submission,
+)
 
 
 def submitted(run: FakeRun, test: list[list[float]], **changes: object) -> list[list[str]]:
@@ -89,6 +95,24 @@ def test_a_trial_without_test_predictions_is_refused_with_the_reason(
     run.table()
     with pytest.raises(UserError, match=why):
         submitted(run, [[0.1]] * 4, **changes)
+
+
+def test_who_is_passed_over_is_said_the_first_by_name_and_the_rest_by_number(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path)
+    run.started("a", "b")
+    run.ready("a")
+    run.ready("b")
+    for number, score in enumerate((0.9, 0.8, 0.7, 0.6, 0.5, 0.4)):
+        lacks = {} if number == 2 else {"test_predicted": False}
+        run.told(f"a/xgboost/{number}", score, **lacks, predictions="evicted" if number == 1 else "kept")
+        run.told(f"b/xgboost/{number}", score, test_predicted=False)  # this one has no test table
+
+    first, second, third, rest = passed_over(tmp_path, top=5)
+
+    assert first.startswith("a/xgboost/0 (rank 1) is passed over: its test rows were not predicted; that is done for")
+    assert second.startswith("a/xgboost/1 (rank 2) is passed over: ")
+    assert third.startswith("a/xgboost/3 (rank 4) is passed over: ")
+    assert rest == "1 more of the best 5 of a are passed over for the same"
 
 
 def test_predictions_that_are_not_those_that_were_told_are_refused(tmp_path: Path) -> None:

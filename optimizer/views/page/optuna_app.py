@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def optuna_application(folder: Path, scratch: Path, rules: Rules) -> Guard:
         from optuna_dashboard import wsgi
     except ImportError as error:
         raise UserError("--optuna needs the package optuna-dashboard, which is not installed; "
-                        "run: pip install optuna-dashboard") from error
+                        f"run: {sys.executable} -m pip install optuna-dashboard") from error
     with warnings.catch_warnings():
         # It is deprecated for large bodies of requests, of which the gate lets none pass.
         warnings.simplefilter("ignore", DeprecationWarning)
