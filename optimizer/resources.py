@@ -73,7 +73,7 @@ def usable_memory_mb(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO, own: Path
 
     ``memory.high`` counts like ``memory.max``: above it the kernel slows every process of the group down.
     """
-    return min([_machine_mb(meminfo, "MemTotal"), *(limit for limit, _ in _memory_limits(cgroup, own))])
+    return min([_machine_mb(meminfo.read_text(), "MemTotal"), *(limit for limit, _ in _memory_limits(cgroup, own))])
 
 
 def available_memory_mb(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO, own: Path = _OWN) -> float:
@@ -82,11 +82,12 @@ def available_memory_mb(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO, own: P
     Cached files that nobody has used lately count as free, for the kernel gives them up first. Never below 0.
     """
     left = [limit - used for limit, used in _memory_limits(cgroup, own)]
-    return max(0.0, min([_machine_mb(meminfo, "MemAvailable"), *left]))
+    # Where it cannot be read now, as for want of descriptors, nothing is known to be scarce.
+    return max(0.0, min([_machine_mb(_read(meminfo), "MemAvailable"), *left]))
 
 
-def _machine_mb(meminfo: Path, key: str) -> float:
-    lines = meminfo.read_text().splitlines()
+def _machine_mb(meminfo: str, key: str) -> float:
+    lines = meminfo.splitlines()
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{key}:")), math.inf)
 
 

@@ -87,15 +87,16 @@ class Throttle:
             if start is not None:
                 self._told[name] = target, start
                 self._governor.tell(_line(name, target, start))
+        # Heard first: it may be we who have stood still for so long.
+        for line in self._governor.heard():
+            self._heard_at = time.monotonic()
+            self._state = msgspec.json.decode(line, type=Governing)
         if self._hangs():
             self._governor.kill()
         if self._governor.has_gone():
             self._let_all_go_on()
         if (self._steps_back or self._limit < self._cores) and self._governor.start(self._all):
             self._heard_at = time.monotonic()
-        for line in self._governor.heard():
-            self._heard_at = time.monotonic()
-            self._state = msgspec.json.decode(line, type=Governing)
         return self._state
 
     def close(self) -> None:

@@ -47,8 +47,9 @@ class DiskKeeper:
         self._room = 0.0
         #: Told trials with predictions, by the name that their submission has.
         self._submissions: dict[str, set[str]] = {}
-        #: Evicted trials whose files are still there.
+        #: Trials whose evicted predictions, and whose dropped models, are still there.
         self._to_remove: list[str] = []
+        self._models_to_remove: list[str] = []
         #: Dataset to the bytes that its trials are expected to keep.
         self._expected: dict[str, float] = {}
         self._said: set[str] = set()
@@ -148,12 +149,10 @@ class DiskKeeper:
     def drop_models(self, trials: Iterable[str]) -> None:
         """Delete the models of trials that are no longer among the best of their family."""
         for trial in trials:
-            try:
-                self._store.drop_models(trial)
-            except StorageFault as fault:
-                self._events.notice(f"models of {trial} are no longer among the best and stay on the disk: {fault}")
             self._events.emit("models_dropped", trial=trial)
             self.use.models_dropped(trial)
+            self._models_to_remove.append(trial)
+        self._remove_what_went()
 
     def _count(self, record: TrialRecord, size: int | None, models: int | None) -> None:
         kept = kept_of(record, size)
@@ -164,7 +163,7 @@ class DiskKeeper:
 
     def make_room(self) -> None:
         """Evict what is over the limit; also once a second, for a run that waits for space tells no trial."""
-        self._remove_evicted()
+        self._remove_what_went()
         start, low = self.use.marks(self._at_once)
         if self.use.used <= start:
             return
@@ -193,19 +192,23 @@ class DiskKeeper:
             self._tell_evicted(one.trial, one.size, "quota", durable=one is going[-1])
             self.use.evicted(one.trial)
             self._to_remove.append(one.trial)
-        self._remove_evicted()
+        self._remove_what_went()
 
     def _tell_evicted(self, trial: str, size: int, reason: str, *, durable: bool = True) -> None:
         self._events.emit("predictions_evicted", durable=durable, trial=trial, bytes=size, reason=reason)
 
-    def _remove_evicted(self) -> None:
-        """Delete what the journal has as evicted; while the journal does not have it yet, it waits."""
-        if not self._to_remove or not self._events.settled:
-            return
-        waiting, self._to_remove = self._to_remove, []
-        for trial in waiting:
-            if not self._remove(lambda trial=trial: self._store.drop_predictions(trial), 1):  # type: ignore[misc]
-                self._to_remove.append(trial)
+    def _remove_what_went(self) -> None:
+        """Delete what the journal has as evicted or dropped; while the journal does not have it yet, it waits.
+
+        After a crash in between, those who took its place would not be told, and it would be missed.
+        """
+        if self._events.settled:
+            self._to_remove = self._not_removed(self._to_remove, self._store.drop_predictions)
+            self._models_to_remove = self._not_removed(self._models_to_remove, self._store.drop_models)
+
+    def _not_removed(self, trials: list[str], drop: Callable[[str], None]) -> list[str]:
+        return [trial for trial in trials
+                if not self._remove(lambda trial=trial: drop(trial), 1)]  # type: ignore[misc]
 
     def _remove(self, act: Callable[[], None], size: int) -> int:
         try:

@@ -52,6 +52,8 @@ class Feeder:
             slot in self.resting or self.recovery.is_ending(slot) or self.recovery.holds_back(slot, now)
             or self.layouts.lent_to(slot))]
         for position, slot in enumerate(wanting):
+            if not self.events.settled:
+                return  # what was just asked is not on the disk yet, and nobody may run it
             kind = self.slots[slot].kind
             retry = self.dispatcher.retry_for(kind)
             if retry is None:

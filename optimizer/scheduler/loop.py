@@ -318,6 +318,8 @@ class Scheduler:
             elif self._recorder_trouble and isinstance(reply, Added | Reconciled):
                 self._recorder_trouble = ""
                 self._events.notice("optuna.db is written again")
+        if self.recorder.lag >= MOST_LAG and self.recorder.hangs:
+            self.recorder.kill()
 
     def _restart_recorder(self) -> None:
         """Once a second at most: one that cannot live must not keep the scheduler busy; the journal has everything."""
@@ -355,7 +357,7 @@ class Scheduler:
             self._next_memory_tick = now + MEMORY_TICK_S
             available_mb = available_memory_mb()
             self._recovery.watch_memory(available_mb, self._plan.whole_memory_mb)
-            self._readers.watch_memory(self._politeness.terms.memory_mb, available_mb, self._plan.whole_memory_mb)
+            self._readers.watch_memory(self._politeness.terms.memory_mb, self._plan, available_mb)
             self._hold_back(self._politeness.pause or self._storage_trouble()
                             or scarce(available_mb, self._plan.whole_memory_mb))
         if now < self._next_tick:

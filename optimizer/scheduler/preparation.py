@@ -75,8 +75,10 @@ class Preparation:
         self._described: Prepared | None = None
         self._description = b""
         self._faults: Counter[str] = Counter()
+        #: Datasets that were begun before and wait for another try.
+        self._put_off: set[str] = set()
         self._not_before = 0.0
-        #: What came of `begin` and `give_up`.
+        #: What came of `begin`, `refuse`, `fail` and `put_off`.
         self._come: list[Outcome] = []
         #: Lines that children have said so far.
         self.heard = 0
@@ -86,7 +88,7 @@ class Preparation:
         """The dataset that is being prepared now, or waits to be tried again."""
         if self._problem is not None:
             return self._problem.name
-        return next((p.name for p in self._waiting if self._faults[p.name]), None)
+        return next((p.name for p in self._waiting if p.name in self._put_off), None)
 
     @property
     def left(self) -> int:
@@ -106,18 +108,26 @@ class Preparation:
         """Start reading the first dataset; `advance` tells what comes of it."""
         self._come = self.advance()
 
-    def give_up(self, reason: str, *, again: bool) -> None:
-        """End what is under way; `advance` tells what comes of it.
+    def refuse(self, reason: str) -> None:
+        """End what is under way, and leave its dataset out; `advance` tells it, as in the next two."""
+        if (problem := self._ended()) is not None:
+            self._come.append(self._refused(problem, reason))
 
-        Args:
-            again: whether the dataset is tried again, as after any fault that is not its own.
-        """
-        if self._problem is None:
-            return
+    def fail(self, reason: str) -> None:
+        """End what is under way for a fault that is not the dataset's own: it is tried again, not without end."""
+        if (problem := self._ended()) is not None:
+            self._come += self._failed(problem, reason)
+
+    def put_off(self, reason: str, seconds: float) -> None:
+        """End what is under way for no fault at all: it is begun again after so many seconds."""
+        if (problem := self._ended()) is not None:
+            self._come += self._again(problem, reason, seconds)
+
+    def _ended(self) -> Problem | None:
         for child in self.waitables():
             child.kill()
         self._reader = self._describer = None
-        self._come += self._failed(self._problem, reason) if again else [self._refused(self._problem, reason)]
+        return self._problem
 
     def advance(self, *, start: bool = True) -> list[Outcome]:
         """Start what can start, read what has come; never waits.
@@ -201,10 +211,14 @@ class Preparation:
         self._faults[problem.name] += 1
         if self._faults[problem.name] > RETRIES:
             return [self._refused(problem, reason)]
+        return self._again(problem, f"is read again: {reason}", RETRY_S)
+
+    def _again(self, problem: Problem, doing: str, after_s: float) -> list[Outcome]:
         self._problem = None
         self._waiting.appendleft(problem)
-        self._not_before = time.monotonic() + RETRY_S
-        return [ReadingOn(dataset=problem.name, doing=f"is read again: {reason}")]
+        self._put_off.add(problem.name)
+        self._not_before = time.monotonic() + after_s
+        return [ReadingOn(dataset=problem.name, doing=doing)]
 
     def _refused(self, problem: Problem, reason: str) -> DatasetRefused:
         self._problem = None

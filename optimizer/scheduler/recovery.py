@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from optimizer.backends.base import Backend, WorkerLost
 from optimizer.config.resolved import ResourceLimits
@@ -149,12 +149,17 @@ class Recovery:
         gpu = self.slots[name].gpu
         card = self.monitor.gpu(gpu.uuid) if gpu else None
         family = self.book.ledgers[lease.dataset].families[lease.family] if lease else None
+        limits = limits_of(
+            fold_limit_s=self.limits.fold_time_limit_s, trial_limit_s=self.limits.trial_time_limit_s,
+            longest_step_s=family.longest_step_s if family else 0.0, steps_seen=family.steps_seen if family else 0,
+            steps=lease.steps if lease else 1)
+        doing = ""
+        if lease is not None and 0 < lease.steps <= lease.steps_done:
+            # The models of all folds predict the test rows now, each as long as a fold may take.
+            doing, limits = "predicting the test rows", replace(limits, fold_s=limits.fold_s * lease.steps)
         return Look(
             lease=lease.number if lease else None, steps_done=lease.steps_done if lease else 0, cpu_s=load.cpu_s,
-            gpu_busy=bool(card and card.load), stood_s=stood_s, limits=limits_of(
-                fold_limit_s=self.limits.fold_time_limit_s, trial_limit_s=self.limits.trial_time_limit_s,
-                longest_step_s=family.longest_step_s if family else 0.0, steps_seen=family.steps_seen if family else 0,
-                steps=lease.steps if lease else 1))
+            gpu_busy=bool(card and card.load), stood_s=stood_s, limits=limits, doing=doing)
 
     def _end_hung(self, hung: Hung) -> None:
         self._endings[hung.slot] = _Ending(kind="time_limit" if hung.too_slow else "worker_lost",

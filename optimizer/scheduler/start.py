@@ -21,6 +21,7 @@ from optimizer.errors import ResourceError, RunFolderError, StorageFault
 from optimizer.gpus import Gpu, GpuReport, chosen, find_gpus
 from optimizer.journal import Journal, Record, set_damage_aside
 from optimizer.models import load_family
+from optimizer.process import process_stat
 from optimizer.resources import SlotPlan, amount_of_cores, plan_slots, usable_cores, usable_memory_mb
 from optimizer.scheduler.ballast import Ballast
 from optimizer.scheduler.book import Book
@@ -35,7 +36,7 @@ from optimizer.scheduler.signals import Signals
 from optimizer.standstill import Standstill
 from optimizer.status import DatasetStatus, Status, write_status
 from optimizer.store import Store
-from optimizer.study.recorder import Reconciled, Recorder, RecorderNotice, RecorderTrouble, Recovered
+from optimizer.study.recorder import Reconciled, Recorder, RecorderNotice, RecorderTrouble, Recovered, Reply
 
 #: Seconds that the recorder may take at the end for what it has not written yet.
 _FLUSH_S = 120.0
@@ -44,6 +45,8 @@ _HURRIED_FLUSH_S = 8.0
 _MOST_DEATHS = 2
 #: Seconds that the end waits for a journal that cannot be written.
 _PATIENCE_S = 5.0
+#: Seconds between two looks at a recorder that is waited for.
+_LOOK_S = 5.0
 #: Seconds that an OpenCL probe may take; the first on a machine compiles for half a minute.
 _PROBE_S = 180.0
 
@@ -339,7 +342,7 @@ def _reconcile(recorder: Recorder, journal: Journal, past: Past) -> tuple[Record
     said: list[str] = []
     recovered, died = 0, 0
     while True:
-        reply = recorder.receive()
+        reply = _reply_of(recorder)
         if reply is None and died < _MOST_DEATHS:
             died += 1
             recorder = recorder.restarted()
@@ -361,6 +364,16 @@ def _reconcile(recorder: Recorder, journal: Journal, past: Past) -> tuple[Record
                 said.append(f"{recovered} told trial{'s' if recovered > 1 else ''} that the journal lacked came back "
                             "from optuna.db")
             return recorder, said
+
+
+def _reply_of(recorder: Recorder) -> Reply | None:
+    """The next reply; ``None`` where the process is gone, or was stopped by somebody, and then it is ended."""
+    while not recorder.connection.poll(_LOOK_S):
+        stat = process_stat(recorder.pid)
+        if stat is not None and stat.state in ("T", "t"):
+            recorder.kill()
+            return None
+    return recorder.receive()
 
 
 def _gpu_watcher(machine: Machine, folder: Path) -> Child | None:

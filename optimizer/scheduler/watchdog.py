@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 #: Longest stretch that one look counts.
 LOOK_S = 2.0
+#: Most seconds of standing still that are set against the next looks.
+OWED_S = 0.5
 #: Seconds without progress and without CPU time after which a job hangs.
 IDLE_S = 60.0
 #: CPU seconds in that time that are none: timers tick in a process that only waits.
@@ -50,6 +52,8 @@ class Look:
     limits: Limits
     #: Seconds since the last look that the run had it stopped.
     stood_s: float = 0.0
+    #: What it does, in words; by default which fold it fits.
+    doing: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +78,8 @@ class _Watch:
     fold_cpu_s: float = 0.0
     idle_s: float = 0.0
     idle_cpu_s: float = 0.0
+    #: Seconds that it stood still and that no look has covered yet, 0 or less.
+    owed_s: float = 0.0
     told: bool = False
 
 
@@ -96,7 +102,7 @@ class Watchdog:
         self._watches = {slot: self._counted(slot, look, passed) for slot, look in looks.items()}
         hung = []
         for slot, watch in self._watches.items():
-            verdict = None if watch.told else _verdict(slot, watch, looks[slot].limits)
+            verdict = None if watch.told else _verdict(slot, watch, looks[slot])
             if verdict is not None:
                 watch.told = True
                 hung.append(verdict)
@@ -108,7 +114,11 @@ class Watchdog:
             return _Watch(lease=look.lease, steps_done=look.steps_done, cpu_s=look.cpu_s)
         used = max(0.0, look.cpu_s - watch.cpu_s)
         watch.cpu_s = look.cpu_s
-        passed = max(0.0, passed - look.stood_s)
+        # Standing still is told in steps of its own, so that what one look has too little the next has too much:
+        # clipped look by look, hours of a pause would add up to a hang.
+        worked = passed - look.stood_s + watch.owed_s
+        watch.owed_s = max(-OWED_S, min(0.0, worked))
+        passed = max(0.0, worked)
         watch.trial_s += passed
         if look.steps_done != watch.steps_done:
             watch.steps_done = look.steps_done
@@ -123,16 +133,17 @@ class Watchdog:
         return watch
 
 
-def _verdict(slot: str, watch: _Watch, limits: Limits) -> Hung | None:
+def _verdict(slot: str, watch: _Watch, look: Look) -> Hung | None:
+    limits, doing = look.limits, look.doing or f"fold {watch.steps_done}"
     if watch.lease is None:
         if watch.trial_s > READY_S:
             return Hung(slot=slot, reason=f"hung: not ready after {READY_S:.0f} s", too_slow=False)
         return None
     if watch.idle_s > IDLE_S:
-        reason = f"hung: fold {watch.steps_done} made no progress and used no CPU time for {IDLE_S:.0f} s"
+        reason = f"hung: {doing} made no progress and used no CPU time for {IDLE_S:.0f} s"
         return Hung(slot=slot, reason=reason, too_slow=False)
     if watch.fold_s > limits.fold_s:
-        return _over(slot, watch, f"fold {watch.steps_done}", watch.fold_s, limits.fold_s)
+        return _over(slot, watch, doing, watch.fold_s, limits.fold_s)
     if watch.trial_s > limits.trial_s:
         return _over(slot, watch, "the trial", watch.trial_s, limits.trial_s)
     return None

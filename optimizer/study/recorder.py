@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -30,6 +31,10 @@ from optimizer.study.repair import back_up, open_or_repair, set_aside
 
 #: Trials that are on their way to the process at once; the others wait here, so that sending never waits.
 _AT_ONCE = 16
+#: Their bytes, unless it is one alone: far less than a channel takes without waiting for the other side.
+_AT_ONCE_BYTES = 64 * 1024
+#: Seconds after which one that answers nothing, not even that it cannot write, hangs or was stopped.
+_SILENT_S = 60.0
 #: Seconds between two tries to write to a database that cannot be written.
 _RETRY_S = 2.0
 #: Seconds that a start waits for a database which another program holds, or whose disk is in trouble.
@@ -101,8 +106,16 @@ class Recorder:
         self.pid = self._process.pid
         #: Told trials that are not in the database yet, those on their way first.
         self._pending: dict[str, AddTrial] = {}
-        self._on_their_way = 0
+        #: Bytes of each message that is on its way and not answered.
+        self._on_their_way: deque[int] = deque()
         self._reconciled = False
+        #: When it was heard last, or began to have something to answer.
+        self._heard_at = time.monotonic()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it has not answered for long what it was told."""
+        return bool(self._on_their_way) and time.monotonic() - self._heard_at > _SILENT_S
 
     @property
     def lag(self) -> int:
@@ -120,9 +133,10 @@ class Recorder:
             reply: Reply = msgspec.json.decode(self.connection.recv_bytes(), type=Reply)
         except (EOFError, OSError):
             return None
+        self._heard_at = time.monotonic()
         if isinstance(reply, Added):
             self._pending.pop(reply.trial, None)
-            self._on_their_way -= 1
+            self._on_their_way.popleft()
             self._send()
         elif isinstance(reply, Reconciled):
             self._reconciled = True
@@ -133,14 +147,19 @@ class Recorder:
         """Send on, as long as the process keeps up: a slow database must never hold up who tells it."""
         if not self._reconciled:
             return
-        for message in list(self._pending.values())[self._on_their_way : _AT_ONCE]:
+        for message in list(self._pending.values())[len(self._on_their_way) : _AT_ONCE]:
+            data = msgspec.json.encode(message)
+            if self._on_their_way and sum(self._on_their_way) + len(data) > _AT_ONCE_BYTES:
+                return  # a channel that is full would hold us until somebody reads it
+            if not self._on_their_way:
+                self._heard_at = time.monotonic()
             try:
-                self.connection.send_bytes(msgspec.json.encode(message))
+                self.connection.send_bytes(data)
             except OSError:
                 # Gone, or half a message is on its way: the next one reads the journal. `receive` says so.
                 self._process.kill()
                 return
-            self._on_their_way += 1
+            self._on_their_way.append(len(data))
 
     def finish(self, timeout_s: float) -> bool:
         """Wait until everything is written, then end the process; whether all was written in time."""

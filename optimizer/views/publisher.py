@@ -62,6 +62,8 @@ class Publication:
 
         ``last``: rewrite the summary in any case.
         """
+        if not self._folder.is_dir():
+            return ["the run's folder is gone"]  # whoever moved it shall be able to put it back where it was
         news = self._view.follow()
         self._summary_due |= last or any(r.get("event") in _NEWS for r in news)
         troubles = []
@@ -229,7 +231,7 @@ class Publisher:
         self._connection, theirs = Pipe()
         os.set_blocking(self._connection.fileno(), False)
         logs = self._folder / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
+        logs.mkdir(exist_ok=True)
         with theirs, (logs / "publisher.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "optimizer.child", str(os.getpid()), "", "optimizer.views.publisher",

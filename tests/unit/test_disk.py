@@ -104,6 +104,28 @@ def test_a_file_goes_only_when_the_journal_has_it_on_the_disk(run: Run, monkeypa
     assert len(run.files()) == 4 - len(run.of("predictions_evicted"))
 
 
+def test_models_go_only_when_the_journal_has_who_took_their_place(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise StorageFault("the disk is full")
+
+    keeper = run.start()
+    models = run.store.model_folder("cars/tree/0")
+    models.mkdir(parents=True)
+    (models / "fold-0.ubj").write_bytes(b"x")
+    run.told(keeper, "cars/tree/0", 0.9, models_kept=True)
+    with monkeypatch.context() as full:
+        full.setattr(Journal, "write", refuse)
+        run.told(keeper, "cars/tree/1", 0.95)
+        keeper.drop_models(["cars/tree/0"])
+        keeper.make_room()
+        assert models.exists(), "the better one is in memory only"
+
+    run.events.retry()
+    keeper.make_room()
+    assert [r["trial"] for r in run.of("models_dropped")] == ["cars/tree/0"]
+    assert not models.exists()
+
+
 def test_a_run_that_waits_for_space_still_removes_what_goes(run: Run) -> None:
     keeper = run.start("0.02MB")
     run.told(keeper, "cars/tree/0", 0.9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
 
@@ -13,13 +14,29 @@ from stubs.waiting import until
 from optimizer.config.resolved import FamilyChoice
 from optimizer.datasets.problem import Problem
 from optimizer.scheduler.monitor import Monitor
-from optimizer.scheduler.preparation import READERS, DatasetReady, DatasetRefused, Outcome, Preparation, ReadingOn
+from optimizer.scheduler.preparation import (
+    READERS,
+    RETRIES,
+    DatasetReady,
+    DatasetRefused,
+    Outcome,
+    Preparation,
+    ReadingOn,
+)
 from optimizer.scheduler.readers import ReaderWatch
 from optimizer.scheduler.watchdog import IDLE_S, LOOK_S
 from optimizer.standstill import Standstill
 
 #: MiB of a machine and of a run that have enough.
 PLENTY = 1e6
+
+
+@dataclass
+class Sizes:
+    """What the study file lets the run hold, and what the machine has."""
+
+    memory_mb: float = PLENTY
+    whole_memory_mb: float = PLENTY
 
 
 class Scene:
@@ -39,16 +56,22 @@ class Scene:
         self.now = 0.0
         self.preparation.advance()
         self.reader = self.preparation.pids()["reader"]
-        monitor = Monitor(None)
-        until(lambda: monitor.private_mb(self.reader) > 2)
+        self.monitor = Monitor(None)
+        until(lambda: self.monitor.private_mb(self.reader) > 2)
         os.kill(self.reader, signal.SIGSTOP)
 
     def look(self, seconds: float, stood_share: float = 0.0) -> None:
-        """Let so much time pass, of which it stood still on the run's order for a part."""
-        for _ in range(int(seconds / LOOK_S) + 1):
+        """Let so much time pass, of which it stood still on the run's order for a part.
+
+        The governor counts that up to a tenth of a second later than it was.
+        """
+        told = self.standstill.seconds(self.standstill.positions["reader"])
+        for number in range(int(seconds / LOOK_S) + 1):
             self.watch.look(self.now)
             self.now += LOOK_S
-            self.standstill.add(self.standstill.positions["reader"], stood_share * LOOK_S)
+            stood = stood_share * LOOK_S * (number + 1) - (number % 3) * 0.05
+            self.standstill.add(self.standstill.positions["reader"], stood - told)
+            told = stood
 
     def rest(self) -> list[Outcome]:
         """All that comes of both datasets."""
@@ -67,7 +90,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 
 def test_one_that_holds_more_than_the_whole_run_may_costs_its_dataset_and_no_other(scene: Scene) -> None:
-    scene.watch.watch_memory(limit_mb=1, available_mb=PLENTY, whole_mb=PLENTY)
+    scene.watch.watch_memory(1, Sizes(memory_mb=1), PLENTY)
 
     refused, *others = [o for o in scene.rest() if not isinstance(o, ReadingOn)]
 
@@ -77,15 +100,30 @@ def test_one_that_holds_more_than_the_whole_run_may_costs_its_dataset_and_no_oth
     assert [type(o) for o in others] == [DatasetReady]
 
 
+def test_one_that_holds_more_than_a_person_allows_for_a_while_is_put_off_and_never_refused(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("optimizer.scheduler.readers.PUT_OFF_S", 0.0)
+    said: list[Outcome] = []
+    for _ in range(RETRIES + 2):
+        until(lambda: (said.extend(scene.preparation.advance()), scene.preparation.pids())[1])
+        until(lambda: scene.monitor.private_mb(scene.preparation.pids()["reader"]) > 1)
+        scene.watch.watch_memory(1, Sizes(), PLENTY)
+        assert scene.preparation.reading == "first"
+
+    assert "waits: reading it took" in next(o.doing for o in said if isinstance(o, ReadingOn))
+    assert [type(o) for o in scene.rest() if not isinstance(o, ReadingOn)] == [DatasetReady, DatasetReady]
+
+
 def test_one_within_the_limit_is_let_alone(scene: Scene) -> None:
-    scene.watch.watch_memory(limit_mb=PLENTY, available_mb=PLENTY, whole_mb=PLENTY)
+    scene.watch.watch_memory(PLENTY, Sizes(), PLENTY)
 
     assert scene.preparation.pids()["reader"] == scene.reader
     scene.preparation.close()
 
 
 def test_one_that_has_taken_the_machine_s_last_memory_is_ended_and_its_dataset_read_again(scene: Scene) -> None:
-    scene.watch.watch_memory(limit_mb=PLENTY, available_mb=0.1, whole_mb=10)
+    scene.watch.watch_memory(PLENTY, Sizes(whole_memory_mb=10), 0.1)
 
     first, *others = scene.rest()
 
@@ -102,13 +140,13 @@ def test_one_that_hangs_is_ended_and_its_dataset_read_again(scene: Scene) -> Non
     first, *others = scene.rest()
 
     assert isinstance(first, ReadingOn)
-    assert first.doing == ("is read again: its reader hung: nothing came of it and it used no CPU time for "
+    assert first.doing == ("is read again: reading it hung: nothing came of it and it used no CPU time for "
                            f"{IDLE_S:.0f} s")
     assert [type(o) for o in others if not isinstance(o, ReadingOn)] == [DatasetReady, DatasetReady]
 
 
 def test_one_that_stands_still_on_the_run_s_order_does_not_hang(scene: Scene) -> None:
-    scene.look(3 * IDLE_S, stood_share=1.0)
+    scene.look(200 * IDLE_S, stood_share=1.0)
 
     assert scene.preparation.pids()["reader"] == scene.reader
     scene.preparation.close()

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -107,6 +108,32 @@ def test_optuna_finds_no_running_trial(folder: Path, recorder: Recorder) -> None
     study = optuna.load_study(study_name="cars/tree", storage=f"sqlite:///{folder / 'optuna.db'}")
 
     assert [t.state for t in study.trials] == [TrialState.FAIL, TrialState.PRUNED]
+
+
+def test_long_records_are_sent_as_far_as_a_stopped_recorder_holds_nobody(folder: Path, recorder: Recorder) -> None:
+    os.kill(recorder.pid, signal.SIGSTOP)
+    long = tuple(1 / (number + 3) for number in range(1000))
+    for number in range(30):  # a megabyte, of which a channel takes a fifth
+        recorder.add(a_record(f"cars/tree/{number}", fold_scores=long, step_seconds=long, score=0.5), KEY)
+
+    assert recorder.lag == 30
+    os.kill(recorder.pid, signal.SIGCONT)
+    assert recorder.finish(timeout_s=60.0)
+    assert len(trials_in(folder)) == 30
+
+
+def test_one_that_answers_nothing_for_long_hangs(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optimizer.study.recorder._SILENT_S", 0.2)
+    time.sleep(0.3)
+    assert not recorder.hangs, "it has nothing to answer"
+    os.kill(recorder.pid, signal.SIGSTOP)
+    recorder.add(some_records(0)[0], KEY)
+    assert not recorder.hangs
+    until(lambda: recorder.hangs)
+
+    os.kill(recorder.pid, signal.SIGCONT)
+    assert recorder.receive() == Added(trial="cars/tree/0")
+    assert not recorder.hangs
 
 
 # Journal and database brought together.

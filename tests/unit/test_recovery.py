@@ -239,6 +239,22 @@ def test_a_job_that_spins_past_its_limit_has_failed_at_once(scene: Scene, monkey
     assert not scene.dispatcher.retries
 
 
+def test_predicting_the_test_rows_of_all_folds_may_take_as_long_as_the_folds(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("optimizer.scheduler.watchdog.UNKNOWN_FOLD_S", 30.0)
+    lease = scene.run()
+    for _ in range(lease.steps):
+        assert scene.dispatcher.stepped(scene.first, lease.number, 0.5, 1.0, 0.0) is lease
+
+    hang(scene, 50, cpu=1.0)
+    assert not scene.backend.asked
+    hang(scene, 130, cpu=1.0)
+
+    [(_, _, reason)] = scene.backend.asked
+    assert reason.startswith("time limit: predicting the test rows took longer than its limit of 60 s")
+
+
 def test_a_worker_that_was_stopped_while_idle_and_never_starts_its_job_hangs(scene: Scene) -> None:
     trial = scene.book.ask("cars", "tree")
     assert trial is not None

@@ -91,6 +91,17 @@ def test_a_failure_to_write_is_told_and_tried_again(tmp_path: Path) -> None:
     assert best(run) == "9,Extrovert"
 
 
+def test_a_folder_that_was_moved_away_is_not_made_anew(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run")
+    tell(run, "a/xgboost/0", 0.90, 0.0)
+    publication = Publication(tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+
+    assert publication.catch_up(last=True) == ["the run's folder is gone"]
+    assert not Publisher(tmp_path / "run").finish(timeout_s=10.0)
+    assert not (tmp_path / "run").exists()
+
+
 def test_one_bad_dataset_does_not_keep_the_others_from_being_published(tmp_path: Path) -> None:
     run = begun(tmp_path)
     run.ready("0", fingerprint="missing")

@@ -115,3 +115,29 @@ def test_what_the_person_says_goes_before_what_was_learned() -> None:
     limits = limits_of(fold_limit_s=8.0, trial_limit_s=20.0, longest_step_s=100.0, steps_seen=100, steps=5)
 
     assert limits == Limits(fold_s=8.0, trial_s=20.0)
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.05, 0.1, 0.3])
+def test_hours_of_standing_still_are_no_hang_however_late_each_second_of_them_is_told(lag: float) -> None:
+    dog, told, hung = Watchdog(), 0.0, []
+    for now in range(8 * 3600):
+        # Who stops it counts now and then, so that a look sees a little less or more than has passed.
+        stood = max(0.0, now - lag * (now % 3) / 2)
+        hung += dog.look(float(now), {"cpu0": replace(AT_WORK, stood_s=stood - told)})
+        told = stood
+
+    assert hung == []
+
+
+def test_a_hang_after_a_pause_is_seen_as_soon_as_any_other() -> None:
+    dog = Watchdog()
+    for now in range(600):
+        assert not dog.look(float(now), {"cpu0": replace(AT_WORK, stood_s=1.0)})
+
+    assert len(watched(int(IDLE_S) + 3, watchdog=dog, start=600)) == 1
+
+
+def test_what_a_job_does_beside_its_folds_is_named() -> None:
+    [hung] = watched(int(IDLE_S) + 2, replace(AT_WORK, doing="predicting the test rows"))
+
+    assert hung.reason.startswith("hung: predicting the test rows made no progress")
