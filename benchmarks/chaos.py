@@ -4,10 +4,14 @@
     .venv/bin/python -m benchmarks.chaos --faults 20 --mean-gap 5 --minutes 2      # to try it
 
 Both run the same study file and the same frozen copy of the package, each bound to one core and on a small disk of
-its own. The number of trials is found by a short calibration, so that the undisturbed run takes ``--minutes``. Points
-are drawn at random: a sampler that learns is seeded anew by each start, so that the two searches part at the first
-fault, and one may then look where a trial costs eight times as much and scores alike, which is luck and no cost of a
-fault. The report, ``report.json`` and ``report.md`` in the folder that is printed, is rewritten as things happen, so
+its own. The number of trials is found by a short calibration, so that the undisturbed run takes ``--minutes``.
+
+What a trial costs must not depend on luck, or the ratio of the two would. So points are drawn at random, for a sampler
+that learns is seeded anew by each start and may then look where a trial costs eight times as much and scores alike;
+and trials are pruned by the median of the others, for the other rules prune the harder the sooner a good trial was
+found, and of two runs without a fault one may prune twice as hard. ``--sampler`` and ``--pruner`` say otherwise.
+
+The report, ``report.json`` and ``report.md`` in the folder that is printed, is rewritten as things happen, so
 that an interrupted benchmark has a partial one.
 """
 
@@ -69,14 +73,19 @@ class Side:
             raise
 
 
-def write_study(root: Path, data: Path, trials: int, seed: int, sampler: str, extra: str = "") -> Path:
-    """The study file of one side; normal spaces, all families, pruning on."""
+def write_study(root: Path, data: Path, trials: int, seed: int, search: str, extra: str = "") -> Path:
+    """The study file of one side; normal spaces, all families, pruning on. ``search``: lines on sampler and pruner."""
     path = root / "studies" / "chaos.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     train = data / "train.csv" if (data / "train.csv").is_file() else data / "data.csv"
-    path.write_text(f'trials = {trials}\nseed = {seed}\nsampler = "{sampler}"\n{extra}\n[[datasets]]\n'
+    path.write_text(f'trials = {trials}\nseed = {seed}\n{search}\n{extra}\n[[datasets]]\n'
                     f'name = "{data.name}"\ntrain = "{train.resolve()}"\n', encoding="utf-8")
     return path
+
+
+def search_of(options: argparse.Namespace) -> str:
+    """How both sides search, as lines of a study file."""
+    return f'sampler = "{options.sampler}"\npruner = "{options.pruner}"'
 
 
 def calibrate(root: Path, options: argparse.Namespace, cores: tuple[int, int],
@@ -84,7 +93,7 @@ def calibrate(root: Path, options: argparse.Namespace, cores: tuple[int, int],
     """Trials per second of one core while the other is busy with the same."""
     sides = []
     for core in cores:
-        study = write_study(root / f"calibration-{core}", options.data, 10**6, options.seed, options.sampler,
+        study = write_study(root / f"calibration-{core}", options.data, 10**6, options.seed, search_of(options),
                             f'deadline = "{math.ceil(options.calibrate)}s"')
         shutil.rmtree(study.with_suffix(""), ignore_errors=True)
         sides.append(Side(f"calibration on core {core}", study.with_suffix(""),
@@ -128,8 +137,8 @@ def as_markdown(facts: dict[str, Any], calm: Side, disturbed: Side) -> str:
     c, d = calm.report, disturbed.report
     ratio = f"{d.seconds / c.seconds:.2f}" if c.finished and d.finished else "unknown"
     rows: list[tuple[object, ...]] = [
-        ("seed, trials, sampler, data, code",
-         ", ".join(str(facts[name]) for name in ("seed", "trials", "sampler", "data", "code"))),
+        ("seed, trials, sampler, pruner, data, code",
+         ", ".join(str(facts[name]) for name in ("seed", "trials", "sampler", "pruner", "data", "code"))),
         ("faults given, missed, not given", f"{sum(d.given.values())}, {sum(d.missed.values())}, {d.not_given}"),
         ("scheduler kills, worker kills", f"{d.scheduler_kills}, {d.worker_kills}"),
         ("by kind", ", ".join(f"{kind} {n}" for kind, n in sorted(d.given.items()))),
@@ -179,7 +188,8 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--calibrate", type=float, default=240.0, metavar="S", help="seconds of calibration")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data", type=Path, default=DATA, help="a folder with train.csv or data.csv")
-    parser.add_argument("--sampler", default="random", help="of both; see above on those that learn")
+    parser.add_argument("--sampler", default="random", help="of both")
+    parser.add_argument("--pruner", default="median", help="the same")
     parser.add_argument("--cores", default="0,1", help="one for the undisturbed run, one for the other")
     parser.add_argument("--disk-mb", type=int, default=2000, help="size of the small disk of each run")
     parser.add_argument("--without", default="", metavar="KIND,...", help="kinds of fault to leave out")
@@ -216,12 +226,12 @@ def run_both(options: argparse.Namespace, folder: Path, environment: dict[str, s
     """Both runs side by side, then the checker over both."""
     faults = timeline(options.seed, options.faults, options.mean_gap, without=without)
     facts = {"seed": options.seed, "trials": trials, "data": str(options.data), "code": environment["CODE"],
-             "sampler": options.sampler, "faults": options.faults, "mean_gap_s": options.mean_gap,
+             "sampler": options.sampler, "pruner": options.pruner, "faults": options.faults, "mean_gap_s": options.mean_gap,
              "without": sorted(without), "began": time.time(),
              "cores": list(cores)}
 
     def side(name: str, core: int, given: list[Any], on: Path | None) -> Side:
-        study = write_study(folder / name, options.data, trials, options.seed, options.sampler)
+        study = write_study(folder / name, options.data, trials, options.seed, search_of(options))
         shutil.rmtree(study.with_suffix(""), ignore_errors=True)
         return Side(name, study.with_suffix(""), Nemesis(
             study, given, disk=on, environment=environment,

@@ -24,10 +24,14 @@ class Sizes(Protocol):
     """MiB that the study file lets the run hold, and that the machine has."""
 
     @property
-    def memory_mb(self) -> float: ...
+    def memory_mb(self) -> float:
+        """That the run may hold."""
+        ...
 
     @property
-    def whole_memory_mb(self) -> float: ...
+    def whole_memory_mb(self) -> float:
+        """That there are."""
+        ...
 
 
 class ReaderWatch:
