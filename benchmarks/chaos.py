@@ -226,9 +226,8 @@ def run_both(options: argparse.Namespace, folder: Path, environment: dict[str, s
     """Both runs side by side, then the checker over both."""
     faults = timeline(options.seed, options.faults, options.mean_gap, without=without)
     facts = {"seed": options.seed, "trials": trials, "data": str(options.data), "code": environment["CODE"],
-             "sampler": options.sampler, "pruner": options.pruner, "faults": options.faults, "mean_gap_s": options.mean_gap,
-             "without": sorted(without), "began": time.time(),
-             "cores": list(cores)}
+             "sampler": options.sampler, "pruner": options.pruner, "faults": options.faults,
+             "mean_gap_s": options.mean_gap, "without": sorted(without), "began": time.time(), "cores": list(cores)}
 
     def side(name: str, core: int, given: list[Any], on: Path | None) -> Side:
         study = write_study(folder / name, options.data, trials, options.seed, search_of(options))
