@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -134,15 +135,36 @@ class SearchSpace(msgspec.Struct, frozen=True):
 
     def enumerated(self, levels: int = 3) -> Iterator[dict[str, Any]]:
         """Every point of a grid with ``levels`` values per number, all choices per categorical, no repeats."""
-        yield from self._enumerate(0, {}, levels)
+        yield from self._enumerate(0, {}, lambda domain: grid_values(domain, levels))
 
     def grid_size(self, levels: int = 3) -> int:
         """How many points `enumerated` yields."""
+        return self._count(lambda domain: grid_values(domain, levels))
+
+    def all_points(self) -> Iterator[dict[str, Any]]:
+        """Every point of a space whose `size` is finite."""
+        yield from self._enumerate(0, {}, _all_values)
+
+    def size(self) -> float:
+        """How many points there are; infinite with a range of real numbers."""
+        if any(isinstance(p.domain, Float) and p.domain.low < p.domain.high for p in self.parameters):
+            return math.inf
+        return self._count(_all_values)
+
+    def random_point(self, chance: random.Random) -> dict[str, Any]:
+        """A point drawn evenly, in the logarithm where a domain says so."""
+        point: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if self.exists(parameter, point):
+                point[parameter.name] = _random_value(parameter.domain, chance)
+        return point
+
+    def _count(self, values_of: Callable[[Domain], Sequence[Any]]) -> int:
         conditions = {p.when.parameter for p in self.parameters if p.when is not None}
         # Partial points that agree in all that later conditions ask for go on in the same way: count them together.
         counts: dict[tuple[tuple[str, Any], ...], int] = {(): 1}
         for parameter in self.parameters:
-            values = grid_values(parameter.domain, levels)
+            values = values_of(parameter.domain)
             following: dict[tuple[tuple[str, Any], ...], int] = {}
             for decided, count in counts.items():
                 if not self.exists(parameter, dict(decided)):
@@ -156,16 +178,17 @@ class SearchSpace(msgspec.Struct, frozen=True):
             counts = following
         return sum(counts.values())
 
-    def _enumerate(self, position: int, point: dict[str, Any], levels: int) -> Iterator[dict[str, Any]]:
+    def _enumerate(self, position: int, point: dict[str, Any], values_of: Callable[[Domain], Sequence[Any]],
+                   ) -> Iterator[dict[str, Any]]:
         if position == len(self.parameters):
             yield dict(point)
             return
         parameter = self.parameters[position]
         if not self.exists(parameter, point):
-            yield from self._enumerate(position + 1, point, levels)
+            yield from self._enumerate(position + 1, point, values_of)
             return
-        for value in grid_values(parameter.domain, levels):
-            yield from self._enumerate(position + 1, {**point, parameter.name: value}, levels)
+        for value in values_of(parameter.domain):
+            yield from self._enumerate(position + 1, {**point, parameter.name: value}, values_of)
 
 
 def widened(family: str, own: SearchSpace, overrides: Mapping[str, Any]) -> tuple[str, ...]:
@@ -199,6 +222,24 @@ def grid_values(domain: Domain, levels: int) -> tuple[Any, ...]:
         return tuple(dict.fromkeys(min(max(round(v), domain.low), domain.high) for v in values))
     # In a range of few floating-point numbers, levels can fall together.
     return tuple(dict.fromkeys([domain.low, *values[1:-1], domain.high]))
+
+
+def _all_values(domain: Domain) -> Sequence[Any]:
+    if isinstance(domain, Categorical):
+        return domain.choices
+    return range(domain.low, domain.high + 1) if isinstance(domain, Int) else (domain.low,)
+
+
+def _random_value(domain: Domain, chance: random.Random) -> Any:
+    if isinstance(domain, Categorical):
+        return chance.choice(domain.choices)
+    if isinstance(domain, Int) and not domain.log:
+        return chance.randint(domain.low, domain.high)
+    low, high = (math.log(end) if domain.log else end for end in (domain.low, domain.high))
+    value = chance.uniform(low, high)
+    value = math.exp(value) if domain.log else value
+    # The logarithm's way there and back must not leave the range.
+    return min(max(round(value) if isinstance(domain, Int) else value, domain.low), domain.high)
 
 
 def _inside(domain: Domain, value: Any) -> bool:

@@ -90,20 +90,6 @@ class Recorder:
     def __init__(self, folder: Path) -> None:
         """Start the process for a run's folder; only from the main thread."""
         self._folder = folder
-        self.connection, theirs = Pipe(duplex=True)
-        try:
-            with theirs, _log(folder / "logs" / "recorder.log") as log:
-                self._process = subprocess.Popen(
-                    # By way of `child`, which binds it to our life before anything that takes long is loaded.
-                    [sys.executable, "-P", "-m", "optimizer.child", str(os.getpid()), "", "optimizer.study.recorder",
-                     str(folder), str(theirs.fileno())],
-                    pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    start_new_session=True,
-                )
-        except OSError:
-            self.connection.close()
-            raise
-        self.pid = self._process.pid
         #: Told trials that are not in the database yet, those on their way first.
         self._pending: dict[str, AddTrial] = {}
         #: Bytes of each message that is on its way and not answered.
@@ -111,6 +97,23 @@ class Recorder:
         self._reconciled = False
         #: When it was heard last, or began to have something to answer.
         self._heard_at = time.monotonic()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.connection, theirs = Pipe(duplex=True)
+        try:
+            with theirs, _log(self._folder / "logs" / "recorder.log") as log:
+                self._process = subprocess.Popen(
+                    # By way of `child`, which binds it to our life before anything that takes long is loaded.
+                    [sys.executable, "-P", "-m", "optimizer.child", str(os.getpid()), "", "optimizer.study.recorder",
+                     str(self._folder), str(theirs.fileno())],
+                    pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    start_new_session=True,
+                )
+        except OSError:
+            self.connection.close()
+            raise
+        self.pid = self._process.pid
 
     @property
     def hangs(self) -> bool:
@@ -181,7 +184,7 @@ class Recorder:
             OSError: none could be started; the old one is gone all the same, and may be asked once more.
         """
         self.kill()
-        successor = Recorder(self._folder)
+        successor = type(self)(self._folder)
         successor._pending = self._pending  # those that it finds in the journal are answered all the same
         return successor
 

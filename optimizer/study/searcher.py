@@ -7,7 +7,7 @@ asking grows from 9 ms at 100 trials to 200 ms at 10,000.
 from __future__ import annotations
 
 import hashlib
-import math
+import random
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from optimizer.curves import kind_of_loss
 from optimizer.records import TrialRecord
-from optimizer.search_space import Categorical, SearchSpace
+from optimizer.search_space import SearchSpace
 from optimizer.strategies.base import DecidedTrial, Sampler, running_means
 from optimizer.strategies.parzen import FrugalTPESampler
 from optimizer.strategies.thrift import ThriftyTPESampler
@@ -29,8 +29,10 @@ KEEP_BEST = 100
 KEEP_LATEST = 400
 #: Trimming rebuilds the in-memory study, so it waits until this many are over.
 TRIM_SLACK = 125
-#: How often a point that was asked before is asked again in other words.
-RETRIES = 5
+#: How often the sampler is asked again where its point was asked before, and how many are drawn at random then.
+RETRIES, DRAWS = 5, 100
+#: A space of no more points is walked through for those that are left.
+WALKED = 100_000
 
 
 class Searcher:
@@ -51,9 +53,8 @@ class Searcher:
         self._told: list[TrialRecord] = []
         #: What a pruner sees of them, in the same order, with the kind of their losses; ``None`` of failed ones.
         self._decided: list[tuple[str, DecidedTrial] | None] = []
+        #: Points that were asked: none is asked again, those that took their workers with them least of all.
         self._seen: set[bytes] = set()
-        #: Of these, points that took their workers with them to the last attempt.
-        self._quarantined: set[bytes] = set()
         #: Points of the space; ``None`` before it was counted.
         self._size: float | None = None
         #: Trials that run, by our id.
@@ -73,7 +74,6 @@ class Searcher:
             if self.space.contains(point) and record.max_rows == (self.space.max_rows or None):
                 self._remember(record)
                 self._seen.add(_key(point))
-                self._quarantine(record, point)
         self._trim()
         for record in self._told:
             self._add(record)
@@ -87,7 +87,7 @@ class Searcher:
         point = self._listed()
         if point is not None:
             self._add_running(trial, point)
-        elif self._points is None and not self._is_exhausted():
+        elif self._points is None:
             point = self._sampled(trial, wanted)
         return None if point is None else self._asked(point)
 
@@ -101,10 +101,11 @@ class Searcher:
     def tell(self, record: TrialRecord) -> None:
         """Learn how a trial ended."""
         asked = self._running.pop(record.trial, None)
-        self._quarantine(record, self.space.restricted(record.params))
         if asked is None:
-            if not self.space.contains(self.space.restricted(record.params)):
+            point = self.space.restricted(record.params)
+            if not self.space.contains(point):
                 return
+            self._seen.add(_key(point))
             self._add(record)
         elif (violation := violated_mb(record)) is not None:
             # A failed trial would teach the sampler nothing, and it would ask for the like again.
@@ -153,32 +154,35 @@ class Searcher:
             complete=record.state == "complete", running_means=running_means(record.fold_scores),
             curves=record.curves, look=record.look_score)))
 
-    def _is_exhausted(self) -> bool:
-        """Whether a space without any range has no point left that was not asked."""
-        if self._size is None:
-            ranges = any(not isinstance(p.domain, Categorical) and p.domain.low < p.domain.high
-                         for p in self.space.parameters)
-            self._size = math.inf if ranges else self.space.grid_size()
-        return len(self._seen) >= self._size
-
     def _sampled(self, trial: str, wanted: int) -> dict[str, Any] | None:
-        """A new point, or else one that is worth a second look; ``None`` where there are only quarantined ones."""
+        """A point that was never asked: the sampler's where it has one, else any; ``None`` where there is none left."""
+        if self._size is None:
+            self._size = self.space.size()
+        if len(self._seen) >= self._size:
+            return None
         if isinstance(self._study.sampler, FrugalTPESampler):
             self._study.sampler.wanted = wanted
-        for draw in range(10 * RETRIES):
+        for _ in range(RETRIES):
             asked = self._study.ask()
             point = suggest(asked, self.space)
-            key = _key(point)
-            if key not in self._quarantined and (draw >= RETRIES or key not in self._seen):
+            if _key(point) not in self._seen:
                 self._running[trial] = asked
                 return point
             # A point that was evaluated before teaches nothing: close it and draw again.
             self._study.tell(asked, state=TrialState.FAIL)
-        return None
+        unseen = self._unseen()
+        if unseen is not None:
+            self._add_running(trial, unseen)
+        return unseen
 
-    def _quarantine(self, record: TrialRecord, point: Mapping[str, Any]) -> None:
-        if record.quarantined:
-            self._quarantined.add(_key(point))
+    def _unseen(self) -> dict[str, Any] | None:
+        """A point that the sampler would not have come to, in a space that is all but walked through."""
+        chance = random.Random(f"{self._seed}/{len(self._seen)}")  # noqa: S311 - the same after a restart, no secret
+        drawn = (self.space.random_point(chance) for _ in range(DRAWS))
+        point = next((p for p in drawn if _key(p) not in self._seen), None)
+        if point is None and self._size is not None and self._size <= WALKED:
+            point = next((p for p in self.space.all_points() if _key(p) not in self._seen), None)
+        return point
 
     def _asked(self, point: dict[str, Any]) -> dict[str, Any]:
         self._seen.add(_key(point))

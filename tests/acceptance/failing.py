@@ -211,20 +211,10 @@ def _as_one_process(ready: Path) -> None:
     from optimizer.study import recorder
 
     class ThreadRecorder(recorder.Recorder):
-        def __init__(self, folder: Path) -> None:
-            self._folder = folder
+        def _begin(self) -> None:
             self.connection, theirs = Pipe(duplex=True)
-            self._process = _Thread(folder, theirs)  # type: ignore[assignment]
+            self._process = _Thread(self._folder, theirs)  # type: ignore[assignment]
             self.pid = os.getpid()
-            self._pending = {}
-            self._on_their_way = 0
-            self._reconciled = False
-
-        def restarted(self) -> recorder.Recorder:
-            self.kill()
-            successor = ThreadRecorder(self._folder)
-            successor._pending = self._pending
-            return successor
 
     class Prepared:
         reading = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import msgspec
@@ -248,3 +249,19 @@ def test_numbers_outside_a_familys_own_range_are_said_so() -> None:
         "tree.depth: 2 and 12, outside the 3 to 10 in which tree searches by itself; taken as given",)
     assert widened("tree", own, {"rate": {"low": 0.001, "log": True}, "depth": {"high": 8}}) == (
         "tree.rate: 0.001, outside the 0.02 to 0.3 in which tree searches by itself; taken as given",)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_a_point_drawn_at_random_is_one_of_the_space(seed: int) -> None:
+    assert SPACE.contains(SPACE.random_point(random.Random(seed)))
+
+
+def test_a_space_without_real_numbers_has_so_many_points_as_it_can_list() -> None:
+    space = SearchSpace((Parameter("kind", Categorical(("a", "b"))), Parameter("n", Int(3, 7)),
+                         Parameter("m", Int(1, 4, log=True), When("kind", ("b",)))))
+
+    listed = [tuple(point.items()) for point in space.all_points()]
+
+    assert space.size() == len(listed) == len(set(listed)) == 5 + 5 * 4
+    assert SPACE.size() == math.inf
+    assert SearchSpace((Parameter("x", Float(0.5, 0.5)),)).size() == 1

@@ -8,10 +8,13 @@ and the told trials, so a resumed search goes on as it would have.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from optimizer.search_space import Categorical, Float, Int, SearchSpace, grid_values
 
@@ -46,7 +49,7 @@ class CoarseToFine:
     def points(
         self, space: SearchSpace, best: Callable[[int], Sequence[Mapping[str, Any]]],
     ) -> Iterator[dict[str, Any]] | None:
-        """The coarse round, then fine ones until the steps are small and nothing new is near."""
+        """The coarse round, then fine ones until the steps are small; then around the next best, and so on."""
         return _rounds(space, best)
 
 
@@ -62,11 +65,25 @@ def _rounds(
     else:
         for _ in range(count):
             yield _drawn(space, lambda domain, name: chance.choice(grid_values(domain, LEVELS)))
+    drawn: set[bytes] = set()
+    for rank in itertools.count(step=CENTERS):
+        known = len(drawn)
+        for point in _ever_finer(space, best, rank, chance):
+            drawn.add(msgspec.json.encode(point, order="sorted"))
+            yield point
+        if len(drawn) == known:
+            return  # from the coarsest step to the finest, around other centers too, there was nothing new
+
+
+def _ever_finer(
+    space: SearchSpace, best: Callable[[int], Sequence[Mapping[str, Any]]], rank: int, chance: random.Random,
+) -> Iterator[dict[str, Any]]:
+    """Rounds around the best points from this rank on (0 for the very best), from the first step to the last."""
     step, before = FIRST_STEP, best(1)
     patience = _ROUNDS_UNKNOWN
     while step >= LAST_STEP:
         # While nothing is known yet, the next coarse points; slots shall not wait.
-        for center in best(CENTERS) or [{}]:
+        for center in best(rank + CENTERS)[rank:] or [{}]:
             for _ in range(FINE * max(1, len(space.parameters))):
                 yield _drawn(space, lambda domain, name, center=center, step=step: _near(  # type: ignore[misc]
                     domain, center.get(name), step, chance))
