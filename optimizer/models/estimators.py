@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 #: What a file of ours may hold besides what skops itself trusts: plain types of NumPy and scikit-learn.
 TRUSTED = (
-    "chemotools.baseline._linear_correction.LinearCorrection", "chemotools.derivative._savitzky_golay.SavitzkyGolay",
+    "chemotools.baseline._linear_correction.LinearCorrection",
+    "chemotools.baseline._polynomial_correction.PolynomialCorrection",
+    "chemotools.derivative._savitzky_golay.SavitzkyGolay",
     "chemotools.scatter._multiplicative_scatter_correction.MultiplicativeScatterCorrection",
     "chemotools.scatter._standard_normal_variate.StandardNormalVariate", "functools.partial", "numpy.dtype",
     "optimizer.models.grownet.GrowNet", "optimizer.models.pls.PLSDA",

@@ -30,6 +30,8 @@ _SEED = 0
 #: Half the window of Savitzky and Golay (1964), in columns; its polynomial is of the second degree.
 _WINDOWS = (2, 15)
 _DERIVATIVES = {"smoothed": 0, "first": 1, "second": 2}
+#: A line through the first and the last column; or a parabola through all, which is a detrend (Barnes et al. 1989).
+_BASELINES = ("linear", "detrend")
 
 NAMES = frozenset({"scatter", "baseline", "derivative", "half_window", "scaling", "imputation", "missing_flags",
                    "encoding"})
@@ -47,7 +49,7 @@ def parameters(summary: TableSummary, *, trees: bool = False) -> tuple[Parameter
             Parameter("scatter", Categorical(("none", "snv", "msc"))),
             Parameter("derivative", Categorical(("none", *_DERIVATIVES))),
             Parameter("half_window", Int(*_WINDOWS), When("derivative", tuple(_DERIVATIVES))),
-            Parameter("baseline", Categorical(("none", "linear"))),
+            Parameter("baseline", Categorical(("none", *_BASELINES))),
             Parameter("scaling", Categorical(("center", "standard"))),
         ]
     elif summary.numeric and not trees:
@@ -157,12 +159,13 @@ def _numeric(params: Mapping[str, Any], rows: int) -> Any:
 
 def _spectral(params: Mapping[str, Any]) -> list[Any]:
     """Scatter correction, baseline and derivative, in the order in which chemists take them (Rinnan et al. 2009)."""
-    from chemotools.baseline import LinearCorrection
+    from chemotools.baseline import LinearCorrection, PolynomialCorrection
     from chemotools.derivative import SavitzkyGolay
     from chemotools.scatter import MultiplicativeScatterCorrection, StandardNormalVariate
 
     scatter = {"none": [], "snv": [StandardNormalVariate()], "msc": [MultiplicativeScatterCorrection()]}
-    steps = [*scatter[params["scatter"]], *([LinearCorrection()] if params["baseline"] == "linear" else [])]
+    baseline = {"none": [], "linear": [LinearCorrection()], "detrend": [PolynomialCorrection(order=2)]}
+    steps = [*scatter[params["scatter"]], *baseline[params["baseline"]]]
     if params["derivative"] != "none":
         steps.append(SavitzkyGolay(window_length=2 * params["half_window"] + 1, polyorder=2,
                                    deriv=_DERIVATIVES[params["derivative"]]))

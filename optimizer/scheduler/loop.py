@@ -47,7 +47,7 @@ from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.feeder import Feeder
 from optimizer.scheduler.layouts import Layouts
 from optimizer.scheduler.logs import try_to_trim_logs
-from optimizer.scheduler.memory import scarce
+from optimizer.scheduler.memory import for_jobs, scarce
 from optimizer.scheduler.monitor import Monitor, ProcessLoad
 from optimizer.scheduler.past import Past, major_changes
 from optimizer.scheduler.politeness import Politeness
@@ -389,8 +389,10 @@ class Scheduler:
         for name, seconds in stood_s.items():
             for part in (self._dispatcher, self._layouts, self._recovery):
                 part.stood_still(name, seconds)
+        at_work = [pids[name] for name, state in self._dispatcher.slots.items() if state.running is not None]
+        memory_mb = for_jobs(self._politeness.terms.memory_mb, self._monitor.others_mb(at_work))
         for holder in (self._feeder, self._recovery, self._layouts):
-            holder.memory_mb = self._politeness.terms.memory_mb
+            holder.memory_mb = memory_mb
         self._feeder.resting, self._layouts.quiet = self._politeness.resting, self._politeness.share >= 1
         return stood_s
 

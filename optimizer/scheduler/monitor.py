@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +102,14 @@ class Monitor:
         """
         seen = self._seen.get(pid)
         resident, shared = _memory(seen.tree if seen is not None else (pid,))
+        return (resident - shared) / 2**20
+
+    def others_mb(self, jobs: Collection[int | None]) -> float:
+        """Memory in MiB that the whole run holds alone, this process and all below it, without these workers."""
+        at_work = {pid for job in jobs if job is not None
+                   for pid in (self._seen[job].tree if job in self._seen else (job,))}
+        own = os.getpid()
+        resident, shared = _memory(tuple(pid for pid in (own, *descendants(own)) if pid not in at_work))
         return (resident - shared) / 2**20
 
     def oom_kill_was_new(self) -> bool:

@@ -49,7 +49,7 @@ class Recovery:
     #: Slot name to slot: the run's own, which changes where GPUs are given up.
     slots: dict[str, Slot]
     limits: ResourceLimits
-    #: MiB that the run may hold.
+    #: MiB that the run's jobs may hold together.
     memory_mb: float
     dispatcher: Dispatcher
     book: Book
@@ -171,7 +171,10 @@ class Recovery:
         self.backend.end(hung.slot, hung.reason)
 
     def _cap_mb(self, slot: str, lease: Lease) -> float:
-        return max(self.slots[slot].memory_mb * lease.slots, lease.reserved_mb)
+        """What a job may hold: its slots' part of what jobs may hold now, or what it has reserved."""
+        planned_mb = sum(one.memory_mb for one in self.slots.values())
+        part = self.memory_mb / planned_mb if math.isfinite(planned_mb) else 1.0
+        return max(self.slots[slot].memory_mb * part * lease.slots, lease.reserved_mb)
 
     # What has happened.
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.scheduler.memory import Holding, fits, reservation, scarce, second_chance, to_give_back, too_much
+from optimizer.scheduler.memory import (
+    Holding,
+    fits,
+    for_jobs,
+    reservation,
+    scarce,
+    second_chance,
+    to_give_back,
+    too_much,
+)
 
 
 def a_holding(slot: str, held: float, *, reserved: float = 1000.0, cap: float = 1000.0) -> Holding:
@@ -63,3 +72,13 @@ def test_a_machine_that_is_nearly_full_gets_no_new_job_and_then_one_back() -> No
     assert to_give_back(200.0, 10_000.0, held) is None
     assert to_give_back(100.0, 10_000.0, held) == "cpu1"
     assert to_give_back(100.0, 10_000.0, {}) is None
+
+
+@pytest.mark.parametrize(("limit", "others", "left"), [
+    (2000.0, 0.0, 2000.0), (2000.0, 1.0, 1936.0), (2000.0, 64.0, 1936.0), (2000.0, 65.0, 1872.0),
+    (2000.0, 1900.0, 1000.0), (300.0, 250.0, 150.0),
+])
+def test_jobs_have_what_the_other_processes_of_the_run_leave_and_half_at_least(
+    limit: float, others: float, left: float,
+) -> None:
+    assert for_jobs(limit, others) == left

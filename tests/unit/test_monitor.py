@@ -72,6 +72,23 @@ def test_a_worker_is_counted_with_what_it_started() -> None:
     parent.communicate()
 
 
+def test_what_the_run_holds_beside_its_jobs_is_all_below_it_but_they() -> None:
+    script = "held = b'x' * 2**26; print(flush=True); input()"
+    job, other = (subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                  for _ in range(2))
+    for child in (job, other):
+        assert child.stdout is not None
+        child.stdout.readline()
+    monitor = Monitor(None)
+    whole = monitor.others_mb([])
+
+    assert whole >= 128
+    assert 60 <= whole - monitor.others_mb([job.pid, None]) <= 100
+    for child in (job, other):
+        child.kill()
+        child.communicate()
+
+
 def test_seconds_never_fall_when_a_part_of_the_tree_vanishes() -> None:
     """A daemon's child is nobody's: its seconds go with it, and the worker must not seem to go backwards."""
     script = ("import os, sys, time\n"

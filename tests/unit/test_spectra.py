@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from optimizer.datasets.spectra import is_spectrum
+from optimizer.models import preprocessing
 
 
 def bands(rows: int, columns: int, noise: float = 0.0) -> np.ndarray:
@@ -39,6 +40,26 @@ def test_few_columns_gaps_and_noise_are_none() -> None:
     holes = bands(40, 100)
     holes[3, 5] = np.nan
     assert not is_spectrum(holes, (0,) * 100)
+
+
+@pytest.mark.parametrize("scatter", ["none", "snv"])
+def test_a_detrend_takes_a_bent_baseline_away_and_leaves_the_bands(scatter: str) -> None:
+    x, at = bands(40, 100), np.linspace(0.0, 1.0, 100)
+    bent = x + np.linspace(0.0, 3.0, 40)[:, None] * at**2
+    params = {"scatter": scatter, "baseline": "detrend", "derivative": "none", "scaling": "center"}
+
+    straight, straightened = (_corrected(cells, params) for cells in (x, bent))
+
+    if scatter == "none":
+        np.testing.assert_allclose(straightened, straight, atol=1e-9)
+    assert np.abs(np.polyfit(at, straightened.T, 2)).max() < 1e-9, "nothing of a parabola is left"
+    assert straightened.std(axis=1).min() > 0.01, "the bands are"
+
+
+def _corrected(cells: np.ndarray, params: dict[str, str]) -> np.ndarray:
+    for step in preprocessing._spectral(params):
+        cells = step.fit_transform(cells)
+    return cells
 
 
 @pytest.mark.parametrize(("file", "drop", "expected"), [
