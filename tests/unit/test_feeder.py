@@ -1,0 +1,165 @@
+"""Who gets a job, and who waits for memory, told on a backend without processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stubs.backends import QuietBackend
+from stubs.makers import SPACE, a_finish, a_prepared
+
+from optimizer.config.resolved import ResourceLimits, Study
+from optimizer.datasets.problem import Problem
+from optimizer.dispatch import Dispatcher, Lease, Retry, SlotState
+from optimizer.errors import StorageFault
+from optimizer.journal import Journal
+from optimizer.messages import RunJob
+from optimizer.models.base import SpaceDescription
+from optimizer.remembered import Remembered
+from optimizer.resources import Slot
+from optimizer.scheduler.book import Book
+from optimizer.scheduler.events import EventLog
+from optimizer.scheduler.feeder import Feeder
+from optimizer.scheduler.layouts import Layouts
+from optimizer.scheduler.monitor import Monitor
+from optimizer.scheduler.past import Past
+from optimizer.scheduler.preparation import DatasetReady
+from optimizer.scheduler.recovery import Recovery
+from optimizer.store import Store
+
+#: MiB that the run may hold; each of two slots has a half.
+LIMIT = 2000.0
+LIMITS = ResourceLimits(gpus="none", cores="100%", memory_limit="90%", threads_per_slot=None, disk_limit="50%",
+                        fold_time_limit_s=None, trial_time_limit_s=None)
+
+
+class Scene:
+    """Two slots with one dataset and one family."""
+
+    def __init__(self, folder: Path) -> None:
+        slots = {f"cpu{i}": Slot(name=f"cpu{i}", cores=(i,), threads=1, memory_mb=LIMIT / 2) for i in range(2)}
+        cars = Problem(name="cars", train=str(folder / "cars.csv"))
+        study = Study(name="s", path=folder / "s.toml", datasets=(cars,), time_per_dataset_s=600.0, trials=None,
+                      deadline=None, folds=2, repeats=1, seed=42, families=(), sampler="random", pruner="none",
+                      resources=LIMITS)
+        self.events = EventLog(Journal(folder / "journal.jsonl", lambda: 0.0), folder / "run.log", lambda record: None)
+        self.book = Book(study, kinds={"tree": frozenset({"cpu"})}, gpu_required=frozenset(), slots=2,
+                         events=self.events, store=Store(folder), past=Past())
+        self.book.add_dataset(DatasetReady(prepared=a_prepared(folds=2), spaces={
+            "tree": SpaceDescription(space=SPACE, starts=())}))
+        self.dispatcher = Dispatcher(slots={n: SlotState(name=n, kind="cpu", phase="up") for n in slots})
+        self.backend = QuietBackend()
+        layouts = Layouts(slots=slots, dispatcher=self.dispatcher, book=self.book, backend=self.backend,
+                          events=self.events, memory_mb=LIMIT, fixed=True,
+                          remembered=Remembered(folder / "layouts.json", "box"))
+        recovery = Recovery(
+            slots=slots, limits=LIMITS, memory_mb=LIMIT, dispatcher=self.dispatcher, book=self.book,
+            backend=self.backend, events=self.events, monitor=Monitor(None), start=lambda slot: None,
+            told=lambda told: None, is_short_of_disk=lambda: False, versions={})
+        self.slots = slots
+        self.feeder = Feeder(slots=slots, memory_mb=LIMIT, planned_mb=LIMIT, dispatcher=self.dispatcher,
+                             book=self.book, backend=self.backend, events=self.events, recovery=recovery,
+                             layouts=layouts)
+
+    @property
+    def sent(self) -> list[tuple[str, str]]:
+        """Slot and trial of each job so far."""
+        return [(slot, command.job.trial) for slot, command in self.backend.sent if isinstance(command, RunJob)]
+
+    def begin(self) -> list[Lease]:
+        """Every job that was sent begins."""
+        leases = []
+        for state in self.dispatcher.slots.values():
+            if state.running is None and state.waiting is not None:
+                lease = self.dispatcher.started(state.name, state.waiting.number, 2, 0.0)
+                assert lease is not None
+                leases.append(lease)
+        return leases
+
+    def end(self, lease: Lease, peak_mb: float = 0.0) -> None:
+        """It ends well, having held so much."""
+        lease.peak_mb = peak_mb
+        self.dispatcher.finished(lease.slot, lease.number)
+        self.book.finished(lease, self.slots[lease.slot], {}, a_finish(lease.number))
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def test_every_slot_gets_a_job_while_nothing_is_known_of_what_it_needs(scene: Scene) -> None:
+    scene.feeder.fill(0.0)
+
+    assert [slot for slot, _ in scene.sent] == ["cpu0", "cpu1"]
+    assert all(lease.reserved_mb == LIMIT / 2 for lease in scene.begin())
+
+
+def test_a_family_that_has_needed_most_of_the_memory_runs_one_job_at_a_time(scene: Scene) -> None:
+    scene.feeder.fill(0.0)
+    first, second = scene.begin()
+    scene.end(first, peak_mb=1400.0)
+    scene.end(second)
+    scene.backend.sent.clear()
+
+    scene.feeder.fill(1.0)
+    assert [slot for slot, _ in scene.sent] == ["cpu0"]
+    (alone,) = scene.begin()
+    assert alone.reserved_mb == 1400.0 * 1.25
+    scene.feeder.fill(2.0)
+    assert len(scene.sent) == 1, "the other slot waits until it is done"
+
+    scene.end(alone)
+    scene.feeder.fill(3.0)
+    assert len(scene.sent) == 2
+
+
+def test_a_job_that_needs_more_room_waits_for_it_and_no_new_one_is_begun_before_it(scene: Scene) -> None:
+    scene.feeder.fill(0.0)
+    first, second = scene.begin()
+    scene.end(second)
+    scene.dispatcher.add_retry(Retry(trial=second.trial, dataset="cars", family="tree", attempt=2, faults=1,
+                                     kind="cpu", needs_mb=1500.0))
+    scene.book._under_way[second.trial] = scene.book._under_way[first.trial]
+    scene.backend.sent.clear()
+
+    scene.feeder.fill(1.0)
+    assert scene.sent == [], "a thousand are left, and a new job would take them"
+
+    scene.end(first)
+    scene.feeder.fill(2.0)
+    assert scene.sent == [("cpu0", second.trial)]
+    assert scene.begin()[0].reserved_mb == 1500.0
+    scene.feeder.fill(3.0)
+    assert len(scene.sent) == 1
+
+
+def test_a_limit_that_was_lowered_makes_every_share_smaller(scene: Scene) -> None:
+    scene.feeder.memory_mb = LIMIT / 2
+
+    scene.feeder.fill(0.0)
+
+    assert [lease.reserved_mb for lease in scene.begin()] == [LIMIT / 4] * 2
+
+
+def test_slots_that_rest_get_nothing(scene: Scene) -> None:
+    scene.feeder.resting = frozenset({"cpu0"})
+
+    scene.feeder.fill(0.0)
+
+    assert [slot for slot, _ in scene.sent] == ["cpu1"]
+
+
+def test_nobody_runs_a_trial_that_the_journal_does_not_have_yet(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise StorageFault("the disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(Journal, "write", refuse)
+        scene.feeder.fill(0.0)
+        scene.feeder.fill(1.0)
+        assert scene.sent == []
+
+    scene.events.retry()
+    scene.feeder.fill(2.0)
+    assert [trial for _, trial in scene.sent] == ["cars/tree/0", "cars/tree/1"]
