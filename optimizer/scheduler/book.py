@@ -157,7 +157,7 @@ class Book:
             families={f: FamilyLedger(name=f, kinds=self._kinds_here(f, name), steps=prepared.steps,
                                       share=self._shares.get(f)) for f in ready.spaces},
             adaptive=self._study.shares == "adaptive")
-        self.disk.expect(name, _trial_bytes(prepared), self._study.trials)
+        self.disk.announce(name, _trial_bytes(prepared), self._study.trials)
         self._remember_families_of_old(self.ledgers[name])
         retries = []
         for family, described in ready.spaces.items():

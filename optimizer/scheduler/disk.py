@@ -50,12 +50,15 @@ class DiskKeeper:
         #: Trials whose evicted predictions, and whose dropped models, are still there.
         self._to_remove: list[str] = []
         self._models_to_remove: list[str] = []
+        #: Datasets that had trials before this start.
+        self._begun: set[str] = set()
         #: Dataset to the bytes that its trials are expected to keep.
         self._expected: dict[str, float] = {}
         self._said: set[str] = set()
 
     def take_up(self, past: Past) -> None:
         """Count what is there, remove what is of no use, note what is gone; once, before any worker starts."""
+        self._begun = {record.dataset for record in past.told.values()}
         try:
             free = self._store.free_bytes()
             files = list(self._store.stored_files())
@@ -93,6 +96,20 @@ class DiskKeeper:
             for record in gone:
                 self._tell_evicted(record.trial, record.predictions_bytes, "missing")
         self.make_room()
+
+    def announce(self, dataset: str, trial_bytes: int, trials: int | None) -> None:
+        """Before a dataset's very first trial: what each one keeps, and how many there is room for.
+
+        Args:
+            trials: how many the study asks for; ``None`` where time is what it gives.
+        """
+        self.expect(dataset, trial_bytes, trials)
+        if dataset in self._begun or f"expect {dataset}" in self._said:
+            return
+        room = min(self.use.limit, self._room) / max(trial_bytes, 1)
+        whole = f"there is room for about {room:,.0f}" if trials is None else (
+            f"{trials:,} of them up to {size_text(trials * trial_bytes)}")
+        self._events.notice(f"{dataset}: a complete trial keeps up to {size_text(trial_bytes)} of predictions; {whole}")
 
     def project(self, dataset: str, trial_bytes: int, trials: float, *, said: bool) -> None:
         """Expect as many trials as a budget of time is good for, and say so unless it was said before."""

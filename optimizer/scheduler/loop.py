@@ -22,7 +22,6 @@ import msgspec
 
 from optimizer import __version__
 from optimizer.backends.base import Backend, WorkerLost
-from optimizer.backoff import pause_s
 from optimizer.config.resolved import Study
 from optimizer.dispatch import Dispatcher, SlotState
 from optimizer.gpus import GpuReport
@@ -53,11 +52,12 @@ from optimizer.scheduler.past import Past, major_changes
 from optimizer.scheduler.politeness import Politeness
 from optimizer.scheduler.preparation import DatasetRefused, Preparation, ReadingOn
 from optimizer.scheduler.readers import ReaderWatch
+from optimizer.scheduler.recording import Recording
 from optimizer.scheduler.recovery import Recovery
 from optimizer.scheduler.signals import Signals
 from optimizer.standstill import Standstill
 from optimizer.status import RecentTrial, Status, write_status
-from optimizer.study.recorder import Added, Reconciled, Recorder, RecorderNotice, RecorderTrouble
+from optimizer.study.recorder import Recorder
 
 #: Seconds that running jobs are given when the run is asked to stop.
 DRAIN_S = 30.0
@@ -67,8 +67,6 @@ TICK_S = 1.0
 MEMORY_TICK_S = 0.25
 #: Free bytes of the disk below which no job starts; room for two trials of each slot, if that is more.
 LEAST_FREE_BYTES = 4_000_000
-#: Told trials that optuna.db may lack: as many as can still be written at the end, within what a deadline leaves.
-MOST_LAG = 200
 #: Why a run ends when its budgets are used.
 FINISHED = "finished"
 DEADLINE = "the deadline has come"
@@ -106,7 +104,7 @@ class Scheduler:
         self, plan: Plan, *, backend: Backend, book: Book, events: EventLog, recorder: Recorder,
         preparation: Preparation, monitor: Monitor, signals: Signals, past: Past, standstill: Standstill,
     ) -> None:
-        self.recorder = recorder
+        self.recording = Recording(recorder, events)
         self._plan = plan
         self._backend = backend
         self._book = book
@@ -138,11 +136,6 @@ class Scheduler:
         #: Why no job is started for a while; empty where jobs are.
         self._held_back = ""
         self._said_held_back = False
-        #: When the recorder may be started again, and how often it was.
-        self._recorder_from = 0.0
-        self._recorder_restarts = 0
-        #: Why ``optuna.db`` is behind now; empty where it is not.
-        self._recorder_trouble = ""
         self._disk_rest = DiskRest()
         self._status_failed = False
         self._next_tick = self._next_memory_tick = 0.0
@@ -158,17 +151,13 @@ class Scheduler:
             now = time.monotonic()
             ahead = math.inf if self._draining_until is not None else self._feeder.until_next(now)
             timeout = max(0.0, min(self._next_tick - now, self._next_memory_tick - now, ahead, self._until_deadline()))
-            waitables = [*self._preparation.waitables(), self._signals]
-            if now >= self._recorder_from and not self.recorder.connection.closed:  # a dead one's is always ready
-                waitables.append(self.recorder.connection)
+            waitables = [*self._preparation.waitables(), self._signals, *self.recording.waitables()]
             for name, message in self._backend.receive(timeout, waitables):
                 self._on_message(name, message)
             self._advance_preparation()
-            self._hear_recorder()
+            self.recording.hear()
             self._obey_signals()
-            # A recorder that is slow is waited for; one that cannot write is not, for the journal has everything.
-            keeps_up = self.recorder.lag < MOST_LAG or self._recorder_trouble
-            if self._draining_until is None and not self._held_back and keeps_up:
+            if self._draining_until is None and not self._held_back and self.recording.keeps_up:
                 self._feeder.fill(time.monotonic())
             self._look_for_the_end()
         return self._ending
@@ -286,7 +275,7 @@ class Scheduler:
         self._book.set_slots(self._dispatcher.open_slots)
 
     def _told(self, told: Told) -> None:
-        self.recorder.add(told.record, told.key)
+        self.recording.recorder.add(told.record, told.key)
         self._recent.append(board.recent_line(told.record, told.was_best))
 
     # What others say.
@@ -301,41 +290,6 @@ class Scheduler:
                 for retry in self._book.add_dataset(outcome):
                     self._recovery.take_up(retry)
                 self._recovery.fail_stranded()
-
-    def _hear_recorder(self) -> None:
-        while self.recorder.connection.closed or self.recorder.connection.poll(0):
-            reply = None if self.recorder.connection.closed else self.recorder.receive()
-            if reply is None:
-                self._restart_recorder()
-                return
-            if isinstance(reply, RecorderTrouble):
-                if reply.reason != self._recorder_trouble:
-                    self._events.notice(f"optuna.db cannot be written and is tried again; the journal has everything, "
-                                        f"and the run goes on ({reply.reason})")
-                self._recorder_trouble = reply.reason
-            elif isinstance(reply, RecorderNotice):
-                self._events.notice(reply.text)
-            elif self._recorder_trouble and isinstance(reply, Added | Reconciled):
-                self._recorder_trouble = ""
-                self._events.notice("optuna.db is written again")
-        if self.recorder.lag >= MOST_LAG and self.recorder.hangs:
-            self.recorder.kill()
-
-    def _restart_recorder(self) -> None:
-        """Once a second at most: one that cannot live must not keep the scheduler busy; the journal has everything."""
-        now = time.monotonic()
-        if now < self._recorder_from:
-            return
-        if not self._recorder_from:
-            self._events.notice("the recorder of optuna.db is gone and is started again; see logs/recorder.log")
-        self._recorder_restarts += 1
-        self._recorder_from = now + pause_s(self._recorder_restarts, first_s=1.0, most_s=60.0)
-        # Until the next one has brought journal and database together.
-        self._recorder_trouble = self._recorder_trouble or "its recorder has ended"
-        try:
-            self.recorder = self.recorder.restarted()
-        except OSError as error:  # too many processes or too little memory now
-            self._recorder_trouble = f"its recorder cannot be started: {error}"
 
     def _obey_signals(self) -> None:
         count = self._signals.taken()
@@ -447,6 +401,6 @@ class Scheduler:
                 plan.slots, self._dispatcher.slots, {n: self._layouts.lent_to(n) for n in self._slots},
                 {n: self._backend.pid(n) for n in self._slots}, self._loads,
                 {n: self._monitor.gpu(s.gpu.uuid) if s.gpu else None for n, s in self._slots.items()}, wall - now),
-            recent=tuple(self._recent), log=tuple(self._events.lines), recorder_lag=self.recorder.lag,
+            recent=tuple(self._recent), log=tuple(self._events.lines), recorder_lag=self.recording.recorder.lag,
             trouble=self._held_back,
         ))

@@ -243,7 +243,7 @@ def _run_prepared(
             reason = scheduler.run()
         finally:
             scheduler.close()
-            recorder = scheduler.recorder
+            recorder = scheduler.recording.recorder
         state = "finished" if reason == FINISHED else "stopped"
         events.emit("run_ended", durable=True, state=state, reason=reason, trials=book.told)
         with contextlib.suppress(OSError):  # as below

@@ -234,6 +234,30 @@ def test_a_share_is_one_of_what_is_free_or_taken_already(run: Run, monkeypatch: 
     assert run.start("50%").use.limit == 500_000
 
 
+@pytest.mark.parametrize(("trials", "whole"), [
+    (200, "200 of them up to 20.0 MB"), (None, "there is room for about 10,000"),
+])
+def test_what_trials_will_keep_is_said_before_the_first(run: Run, trials: int | None, whole: str) -> None:
+    run.told(run.start("1GB"), "vans/tree/0", 0.5)
+    keeper = run.start("1GB")
+    before = len(run.notices)
+
+    keeper.announce("cars", 100_000, trials)
+    keeper.announce("vans", 100_000, trials)
+
+    assert run.notices[before:] == [f"cars: a complete trial keeps up to 0.1 MB of predictions; {whole}"]
+
+
+def test_where_it_will_not_fit_that_is_said_instead(run: Run) -> None:
+    keeper = run.start("1GB")
+    before = len(run.notices)
+
+    keeper.announce("cars", 100_000_000, 50)
+
+    (said,) = run.notices[before:]
+    assert "the disk limit of" in said
+
+
 @pytest.mark.parametrize(("limit", "trials", "said"), [
     ("10MB", 1000, "cars: each trial keeps 0.1 MB of predictions; about 1,000 trials are expected, the disk limit of "
                    "10.0 MB holds about 100 of them, then the least useful go"),
