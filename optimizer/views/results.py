@@ -143,9 +143,13 @@ class RunView:
         told = self._told.trials if dataset is None else self._told.of_dataset.get(dataset, {})
         return [t for t in told.values() if family is None or t.family == family]
 
+    def find(self, trial: str) -> TrialRecord | None:
+        """The told trial of this id, if there is one."""
+        return self._told.trials.get(trial)
+
     def trial(self, trial: str) -> TrialRecord:
         """The told trial of this id; raises `UserError` for an unknown one."""
-        found = self._told.trials.get(trial)
+        found = self.find(trial)
         if found is None:
             known = self._told.trials
             # Of thousands of trials, list none; name a near one.

@@ -116,7 +116,8 @@ def _run_started(told: Told, record: Record) -> None:
         number=int(record["incarnation"]), pid=int(record["pid"]), version=str(record["version"]), started=at,
         ended=at, slots=len(record.get("slots", ())), study=dict(record.get("study", {})),
     ))
-    # A resumed run may go on with datasets that had failed or used their time.
+    # A resumed run may go on with datasets that had failed or used their time, and with families that had stopped.
+    told.stops.clear()
     for dataset in told.datasets.values():
         dataset.finished = ""
 

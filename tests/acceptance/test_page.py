@@ -104,6 +104,8 @@ def test_the_board_is_filtered_by_the_words_of_the_leaderboard(page: Watched, st
         expected = {t.trial for t in trials if conditions(words, trials)(t)}
         assert page.total() == len(expected), words
         assert set(page.rows()) == expected, words
+    page.tab.fill("#where", "reason ~ killed, or out of memory")
+    assert page.tab.inner_text("#mistake") == "", "what is no condition belongs to the value before it"
     page.tab.fill("#where", "fam1ly = xgboost")
     assert "did you mean “family”" in page.tab.inner_text("#mistake")
     page.tab.fill("#where", "score > high")
@@ -219,6 +221,56 @@ def test_a_journal_whose_every_name_is_markup_is_shown_as_text_in_every_view(chr
         assert EVIL in page.tab.inner_text("body"), view
     assert page.complaints == []
     assert page.tab.title() != "owned"
+    page.tab.context.close()
+
+
+def test_what_the_views_say_of_time_leaves_out_the_days_when_the_run_was_not_there(
+    chromium: Any, tmp_path: Path,
+) -> None:
+    run = FakeRun(tmp_path / "night")
+    run.started("a")
+    run.ready("a")
+
+    def job(number: int, score: float, idle: float, slots: int = 1) -> None:
+        run.now += idle - 1
+        run.event("job_started", trial=f"a/xgboost/{number}", attempt=1, slot="cpu0", gap_s=0.0)
+        run.now += 20
+        run.told(f"a/xgboost/{number}", score, seconds=20.0, slots=slots)
+
+    job(0, 0.8, 1.0)
+    job(1, 0.7, 6.0)  # the work before ended a second before it was told
+    run.ended()
+    run.now += 4 * 86400
+    run.started("a", resumed=True)
+    job(2, 0.9, 1.0, slots=2)
+    run.event("family_stopped", family="xgboost", dataset="a", reason="of the night before")
+    run.started("a", resumed=True)
+    job(3, 0.5, 1.0)
+    done = optimizer("report", run.folder, "--out", "page.html", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = watch(chromium, (tmp_path / "page.html").as_uri(), width=390)
+
+    page.tab.click("#columns summary")
+    box = page.tab.locator(".menu .sheet").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390, "every box of the columns can be reached"
+    page.tab.keyboard.press("Escape")
+    page.tab.evaluate("() => { location.hash = '#slots'; }")
+    page.drawn()
+    busy = page.tab.locator("table.plain").first.inner_text().split("\n")
+    cpu0, cpu1 = (next(line for line in busy if line.startswith(name)).split("\t") for name in ("cpu0", "cpu1"))
+    assert cpu0[2:] == ["4", "1.3 min", "7.0 s", "92.0 %", "7.0 s"]
+    assert cpu1[3] == "20 s", "lent while its neighbour had both"
+    page.tab.evaluate("() => { location.hash = '#progress'; }")
+    page.drawn()
+    found = page.tab.locator("table.plain").first.inner_text()
+    assert " d" not in found
+    assert "min" in found
+    page.tab.evaluate("() => { location.hash = '#families'; }")
+    page.drawn()
+    assert "of the night before" not in page.tab.inner_text("#families-table")
+    assert page.complaints == []
     page.tab.context.close()
 
 

@@ -83,7 +83,8 @@ def test_jobs_know_when_they_began_and_how_they_ended(tmp_path: Path) -> None:
     known = page.change
     run.told("a/xgboost/1", 0.8, seconds=0.5)
     page.follow()
-    (place, _, trial, attempt, start, end, outcome, _), = page.since(known)["jobs"]
+    (place, _, trial, attempt, start, end, outcome, _, began_by), = page.since(known)["jobs"]
+    assert began_by == 1
     assert (place, trial, attempt, outcome) == (2, "a/xgboost/1", 2, "complete")
     assert end - start == pytest.approx(0.5), "the slot was free when the work ended, not when it was written down"
 
@@ -97,6 +98,8 @@ def test_what_a_killed_scheduler_left_running_ended_with_it(tmp_path: Path) -> N
     job = Gathered.of(tmp_path).everything()["jobs"][-1]
     assert job[6] == "lost"
     assert job[5] == last > START
+    run.event("job_started", trial="a/xgboost/2", attempt=1, slot="cpu1", gap_s=0.1)
+    assert [j[8] for j in Gathered.of(tmp_path).everything()["jobs"]][-2:] == [1, 2], "by the first start, and the next"
 
 
 def test_numbers_that_json_does_not_know_are_none(tmp_path: Path) -> None:

@@ -43,12 +43,22 @@ def test_elsewhere_a_token_is_needed_on_every_address() -> None:
     assert status(OPEN, "evil.example", authorization="Bearer right-token") == 421
 
 
+@pytest.mark.parametrize(("site", "mode", "expected"), [
+    ("cross-site", "no-cors", 403), ("cross-site", "cors", 403), ("cross-site", "navigate", 200),
+    ("same-origin", "cors", 200), ("none", "navigate", 200),
+])
+def test_another_page_in_the_same_browser_cannot_have_it_ask(site: str, mode: str, expected: int) -> None:
+    verdict = judge(LOOPBACK, "GET", "/importance", "dataset=x", {
+        "host": "localhost", "sec-fetch-site": site, "sec-fetch-mode": mode})
+    assert verdict.status == expected
+
+
 def test_the_token_leaves_the_address_line_at_once() -> None:
     verdict = judge(OPEN, "GET", "/", "token=right-token", {"host": "big-box"})
     assert verdict.status == 303
     headers = dict(verdict.headers)
     assert headers[b"location"] == b"/"
-    assert headers[b"set-cookie"] == b"optimizer-1=right-token; Path=/; HttpOnly; SameSite=Strict"
+    assert headers[b"set-cookie"] == b"optimizer-1=right-token; Path=/; HttpOnly; SameSite=Lax"
     assert status(OPEN, "big-box", query="token=wrong-token") == 401
 
 

@@ -80,6 +80,8 @@ class Gathered:
                 "version": starts[-1].version if starts else "", "starts": len(starts),
                 "started": starts[0].started if starts else None, "ended": starts[-1].ended if starts else None,
                 "seconds": sum(i.seconds for i in starts), "study": _plain(view.study),
+                # Of each start, when it began and ended.
+                "times": [(i.started, i.ended) for i in starts],
             },
             "datasets": [_dataset(d) for d in view.datasets.values()],
             "families": list(view.families),

@@ -57,12 +57,15 @@ def judge(rules: Rules, method: str, path: str, query: str, headers: Mapping[str
         return Verdict(status=421, text="this address is not one of this server's\n")
     if method not in ("GET", "HEAD"):
         return Verdict(status=405, text="this page only shows\n", headers=((b"allow", b"GET, HEAD"),))
+    if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+        # Another page that is open in the same browser has it ask for something, as for a picture.
+        return Verdict(status=403, text="this is asked for from another site\n")
     if rules.token is None:
         return Verdict()
     offered = (parse_qs(query).get("token") or [""])[-1]
     if offered and path == "/" and _same(offered, rules.token):
         # Out of the address line, where it would be seen and kept in the history.
-        cookie = f"{rules.cookie}={rules.token}; Path=/; HttpOnly; SameSite=Strict"
+        cookie = f"{rules.cookie}={rules.token}; Path=/; HttpOnly; SameSite=Lax"
         return Verdict(status=303, headers=((b"location", b"/"), (b"set-cookie", cookie.encode())))
     given = headers.get("authorization", "").removeprefix("Bearer ") or _cookie(headers.get("cookie", ""), rules.cookie)
     if _same(given, rules.token):

@@ -72,7 +72,9 @@ class LivePage:
         from optimizer.views.page.outoffold import plots_of
 
         with self._lock:
-            record = self._gathered.view.trial(trial)
+            record = self._gathered.view.find(trial)
+        if record is None:
+            raise UserError(f"this run has no told trial {trial!r}")
         key = (trial, record.attempt, record.predictions)
         found = self._plots.get(key)
         if found is None:
@@ -89,6 +91,8 @@ class LivePage:
 
         with self._lock:
             trials: list[TrialRecord] = self._gathered.view.trials(dataset, family)
+            if not trials:
+                return {"missing": "no trial"}  # nothing is kept of names that anybody may ask for
             for (known_dataset, known_family, count), found in self._importances.items():
                 if (known_dataset, known_family) == (dataset, family) and count <= len(trials) < count * 1.1:
                     return found

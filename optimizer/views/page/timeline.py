@@ -23,13 +23,16 @@ class Ran:
     outcome: str = "running"
     #: Slots that were joined for it.
     slots: int = 1
+    #: By which start of the run, 1 for the first.
+    began_by: int = 1
     #: In which update it last changed, see `Timeline.changed_since`.
     change: int = 0
 
     def row(self) -> list[Any]:
         """Its values in the order in which the page reads them."""
         end = None if self.end is None else round(self.end, 3)
-        return [self.slot, self.trial, self.attempt, round(self.start, 3), end, self.outcome, self.slots]
+        return [self.slot, self.trial, self.attempt, round(self.start, 3), end, self.outcome, self.slots,
+                self.began_by]
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Timeline:
     jobs: list[Ran] = field(default_factory=list)
     _running: dict[str, Ran] = field(default_factory=dict)
     _latest: float = 0.0
+    _starts: int = 0
 
     def take_in(self, record: Record, change: int) -> None:
         """Apply the next event, noted under this number of update; a damaged one is passed over."""
@@ -47,7 +51,7 @@ class Timeline:
             event = record["event"]
             if event == "job_started":
                 self._open(Ran(slot=str(record["slot"]), trial=str(record["trial"]), attempt=int(record["attempt"]),
-                               start=at, change=change))
+                               start=at, began_by=self._starts, change=change))
             elif event == "trial_told":
                 self._close(record["trial"], str(record["state"]), at, change, seconds=float(record["seconds"]),
                             slots=int(record.get("slots", 1)))
@@ -55,8 +59,10 @@ class Timeline:
                 self._close(record["trial"], "lost", at, change)
             elif event == "slot_lent":
                 self.jobs.append(Ran(slot=str(record["slot"]), trial=str(record["trial"]), attempt=0,
-                                     start=at - float(record["seconds"]), end=at, outcome="lent", change=change))
+                                     start=at - float(record["seconds"]), end=at, outcome="lent",
+                                     began_by=self._starts, change=change))
             elif event == "run_started":
+                self._starts += 1
                 # What the scheduler before this one left running went with it.
                 for trial in list(self._running):
                     self._close(trial, "lost", self._latest, change)

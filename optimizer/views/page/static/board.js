@@ -308,12 +308,15 @@ function refilter() {
 // New rows while the board is open: where one is stays as it is, and only the table is drawn anew.
 function refreshBoard() {
   if (!board.table || !document.getElementById("board-table")) return draw();
-  const focused = document.activeElement?.closest?.("tr[data-trial]")?.dataset.trial;
+  const focused = document.activeElement?.closest?.("tr[data-trial]")?.dataset.trial,
+    tile = document.activeElement?.closest?.(".tile")?.id;
   board.table.clear();
   board.table.rows.add(boardRows());
   board.table.draw(false);
   document.querySelector(".cards")?.replaceWith(summaryCards());
   if (focused) document.querySelector(`tr[data-trial="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  if (tile) document.getElementById(tile)?.focus({ preventScroll: true });
+  drawnVersion = state.version;
 }
 
 function exportShown() {
@@ -345,6 +348,7 @@ function summaryCards() {
         "button",
         {
           class: "tile",
+          id: `tile-${d.dataset}`,
           "aria-pressed": String(d.dataset === state.dataset),
           onclick: choosing,
           title: d.failed || null,

@@ -18,7 +18,8 @@ function baseLayout() {
   return {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
-    dragmode: "zoom",
+    // On a phone a finger on a plot shall move the page.
+    dragmode: innerWidth < 700 ? false : "zoom",
     hovermode: "closest",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: ink },
     margin: { l: 56, r: 12, t: 10, b: 40 },

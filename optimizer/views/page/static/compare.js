@@ -168,7 +168,8 @@ function differencesTo(first, rows) {
           width: 5,
         },
         marker: { size: 10, color: others.map(({ row }) => colourOf(row.family)) },
-        hovertemplate: "%{y}: %{x:.4g} ± %{error_x.array:.2g}<extra></extra>",
+        text: others.map(({ found }) => plain(signed(found))),
+        hovertemplate: "%{y}: %{text}<extra></extra>",
       },
     ],
     {
@@ -226,7 +227,7 @@ function compareTable(rows, alone) {
       line(
         "score",
         (row) => scoreText(row.score, row.error),
-        scored((row) => row.score),
+        scored((row) => (row.state === "complete" ? row.score : null)),
       ),
       line(
         "pooled",

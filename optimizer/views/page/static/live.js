@@ -13,7 +13,7 @@ async function poll() {
       const grew = takeIn(update),
         { view } = route();
       if (grew && update.anew) draw();
-      else if (grew && view === "board") {
+      else if (grew && view === "board" && drawnShape === shape()) {
         refreshBoard();
         drawHeader();
         drawTabs();

@@ -57,11 +57,14 @@ function draw() {
   fill(document.getElementById("scope"), scopeBar(view));
   fill(document.getElementById("main"), make(argument));
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
-  drawnVersion = state.version;
+  [drawnVersion, drawnShape] = [state.version, shape()];
   Object.assign(live, { held: false, drawnAt: performance.now() });
 }
 
-let drawnVersion = 0;
+let drawnVersion = 0,
+  drawnShape = "";
+// What the boxes around the board are made of: while it is the same, new rows go into the table that is there.
+const shape = () => JSON.stringify([state.datasets.map((d) => d.dataset), state.families, state.paramNames]);
 
 function runState() {
   const { run } = state;
@@ -100,14 +103,19 @@ const asOf = () =>
       : `live, ${clock(state.at, { date: false })}`
     : `as of ${clock(state.at)}`;
 
+let drawnTabs = "";
+
 function drawTabs() {
-  const { view } = route();
+  const { view } = route(),
+    now = `${view} ${state.chosen.size}`;
+  if (now === drawnTabs) return; // whoever is on a tab by the keyboard stays there
+  drawnTabs = now;
   fill(
     document.getElementById("tabs"),
     Object.entries(VIEWS).map(([name, [label]]) =>
       el(
         "a",
-        { href: `#${name}`, "aria-current": name === view ? "page" : null },
+        { href: `#${name}`, id: `tab-${name}`, "aria-current": name === view ? "page" : null },
         label,
         name === "compare" && state.chosen.size ? el("span", { class: "badge" }, state.chosen.size) : null,
       ),
@@ -285,6 +293,8 @@ function begin() {
   );
   addEventListener("hashchange", () => {
     draw();
+    // What had the keyboard is gone, as a row that was opened: it goes on where the view begins.
+    if (document.activeElement === document.body) document.getElementById("main").focus({ preventScroll: true });
     scrollTo(0, 0);
   });
   addEventListener("keydown", keys);

@@ -13,11 +13,10 @@ function progressView() {
   const rows = scored(shownRows()).sort((a, b) => a.at - b.at),
     complete = rows.filter((row) => row.state === "complete");
   if (!complete.length) return [noScores()];
-  const start = state.run.started ?? rows[0].at,
-    { divide, unit } = timeUnit(rows.at(-1).at - start);
-  const time = (row) => (row.at - start) / divide,
+  const { divide, unit } = timeUnit(ranUntil(rows.at(-1).at));
+  const time = (row) => ranUntil(row.at) / divide,
     going = state.run.state === "unfinished" && !state.byName.get(state.dataset).finished,
-    end = (Math.max((going && state.run.ended) || 0, rows.at(-1).at) - start) / divide;
+    end = ranUntil(Math.max((going && state.run.ended) || 0, rows.at(-1).at)) / divide;
   const steps = [...groupBy(complete, (row) => row.family)].map(([family, of]) => {
     const x = [],
       y = [],
@@ -61,13 +60,13 @@ function progressView() {
         "Best score over time by family",
         [...points, ...steps],
         {
-          xaxis: { title: { text: `${unit} since the start` } },
+          xaxis: { title: { text: `${unit} that the run has run` } },
           yaxis: { title: { text: plain(metricOf(state.dataset)) }, range: scoreRange(rows, state.dataset) },
         },
         { height: 460, pick: openModel },
       ),
     ),
-    card("When each family found its best", null, familyMilestones(complete, start)),
+    card("When each family found its best", null, familyMilestones(complete)),
   ];
 }
 
@@ -76,7 +75,10 @@ function timeUnit(seconds) {
   return seconds > 180 ? { divide: 60, unit: "minutes" } : { divide: 1, unit: "seconds" };
 }
 
-function familyMilestones(complete, start) {
+// Seconds for which the run had been running by then: while it was stopped nothing was searched.
+const ranUntil = (at) => sum(state.run.times.map(([began, ended]) => clamp(at - began, 0, Math.max(0, ended - began))));
+
+function familyMilestones(complete) {
   return smallTable(
     ["family", "best model", ">score", ">found after", ">models until then", ">models since"],
     [...groupBy(complete, (row) => row.family)].map(([family, of]) => {
@@ -86,7 +88,7 @@ function familyMilestones(complete, start) {
         familyMark(family),
         trialLink(best.trial, `${best.number}`),
         scoreText(best.score, best.error),
-        span(best.at - start),
+        span(ranUntil(best.at)),
         place,
         of.length - place - 1,
       ];

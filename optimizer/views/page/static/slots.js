@@ -3,7 +3,7 @@
 const OUTCOMES = { complete: 0.95, pruned: 0.5, failed: 0.95, lost: 0.95, running: 0.7, lent: 0.3 };
 
 function slotsView() {
-  const jobs = state.jobs.filter(Boolean),
+  const jobs = withNeighbours(state.jobs.filter(Boolean)),
     names = [...new Set([...state.slots.map((s) => s.name), ...jobs.map((job) => job.slot)])];
   if (!jobs.length)
     return [empty("No job has started yet.", "Each slot gets a row, and each job a bar from its start to its end.")];
@@ -19,7 +19,7 @@ function slotsView() {
   const traces = [...groupBy(jobs, (job) => `${familyOf(job)} ${job.outcome}`)].map(([, of]) => ({
     type: "bar",
     orientation: "h",
-    base: of.map((job) => job.start * 1000),
+    base: of.map((job) => asLocal(job.start)),
     x: of.map((job) => Math.max(0.02, (job.end ?? now) - job.start) * 1000),
     y: of.map((job) => plain(job.slot)),
     text: of.map((job) =>
@@ -47,7 +47,7 @@ function slotsView() {
         {
           barmode: "overlay",
           bargap: 0.25,
-          xaxis: { type: "date", title: { text: "UTC" } },
+          xaxis: { type: "date", title: { text: "time of day here" } },
           yaxis: { type: "category", categoryorder: "array", categoryarray: names.map(plain).reverse() },
           showlegend: true,
         },
@@ -88,6 +88,19 @@ function slotsView() {
   ];
 }
 
+// plotly writes times as UTC: what it is given is shifted, so that it writes what the clock here shows.
+const asLocal = (seconds) => seconds * 1000 - new Date(seconds * 1000).getTimezoneOffset() * 60_000;
+
+// A job of several joined slots works on the cores of all: those behind its own are lent to it meanwhile.
+function withNeighbours(jobs) {
+  const order = state.slots.map((slot) => slot.name);
+  return jobs.flatMap((job) => {
+    const at = order.indexOf(job.slot),
+      lent = job.slots > 1 && at >= 0 ? order.slice(at + 1, at + job.slots) : [];
+    return [job, ...lent.map((slot) => ({ ...job, slot, outcome: "lent", slots: 1 }))];
+  });
+}
+
 const familyOf = (job) => job.trial.split("/").at(-2) ?? "";
 
 function slotUse(name, jobs, now) {
@@ -95,9 +108,12 @@ function slotUse(name, jobs, now) {
     of = jobs.filter((job) => job.slot === name).sort((a, b) => a.start - b.start),
     gaps = [];
   const taken = sum(of.map((job) => (job.end ?? now) - job.start));
-  for (let i = 1; i < of.length; i++) {
-    const gap = of[i].start - (of[i - 1].end ?? now);
-    if (gap > 0) gaps.push({ name, seconds: gap, before: of[i] });
+  let last = of[0];
+  for (const job of of.slice(1)) {
+    const gap = job.start - (last.end ?? now);
+    // Between two starts the run was not there.
+    if (gap > 0 && job.beganBy === last.beganBy) gaps.push({ name, seconds: gap, before: job });
+    if (job.beganBy !== last.beganBy || (job.end ?? now) > (last.end ?? now)) last = job;
   }
   gaps.sort((a, b) => b.seconds - a.seconds);
   const idle = sum(gaps.map((gap) => gap.seconds)),

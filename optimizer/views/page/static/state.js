@@ -33,8 +33,8 @@ function takeIn(update) {
     row.number = Number(row.trial.slice(row.trial.lastIndexOf("/") + 1));
     state.rows.set(row.trial, row);
   }
-  for (const [place, slot, trial, attempt, start, end, outcome, slots] of update.jobs) {
-    state.jobs[place] = { slot, trial, attempt, start, end, outcome, slots };
+  for (const [place, slot, trial, attempt, start, end, outcome, slots, beganBy] of update.jobs) {
+    state.jobs[place] = { slot, trial, attempt, start, end, outcome, slots, beganBy };
   }
   for (const name of [
     "run",

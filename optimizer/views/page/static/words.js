@@ -20,7 +20,10 @@ const isNumber = (value) => typeof value === "number" || typeof value === "boole
 // As Python writes a value, so that a condition means the same here and there.
 function pythonText(value) {
   if (value === true) return "True";
-  return value === false ? "False" : String(value);
+  if (value === false) return "False";
+  const size = Math.abs(value);
+  if (typeof value !== "number" || size === 0 || (size >= 1e-4 && size < 1e16)) return String(value);
+  return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
 }
 
 function oneCondition(word, names) {
@@ -43,9 +46,11 @@ function oneCondition(word, names) {
   };
 }
 
-// Conditions are joined by commas or by the word "and"; all must hold.
+// Conditions are joined by commas or by the word "and"; all must hold. What is followed by none belongs to a value.
+const JOINT = /(?:,|\s+and\s+)(?=\s*[A-Za-z0-9_.]+\s*(?:!=|<=|>=|[=<>~])|\s*$)/i;
+
 function conditions(text) {
-  const words = text.split(/,|\s+and\s+/i).filter((word) => word.trim());
+  const words = text.split(JOINT).filter((word) => word.trim());
   if (!words.length) return null;
   const names = new Set([...state.fields, ...state.paramNames]);
   const tests = words.map((word) => oneCondition(word, names));
