@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from optimizer import guard
 from optimizer.companion import Companion
 from optimizer.process import start_time
+
+
+def mark() -> dict[str, str]:
+    """For the environment of what shall end with this process: all that comes of it has the same, wherever it hides."""
+    return {"OPTIMIZER_RUN": f"{os.getpid()}-{start_time(os.getpid())}"}
 
 
 class Groups:
@@ -21,7 +27,8 @@ class Groups:
         """
         self._groups: dict[int, int] = {}
         # Isolated, without site packages, by its path: nothing is loaded but this file.
-        self._guard = Companion([sys.executable, "-I", "-S", guard.__file__], log, folder=Path("/"))
+        self._guard = Companion([sys.executable, "-I", "-S", guard.__file__, "=".join(*mark().items())], log,
+                                folder=Path("/"))
 
     @property
     def guard_pid(self) -> int | None:

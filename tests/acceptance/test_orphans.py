@@ -16,12 +16,13 @@ STUBS = Path(__file__).resolve().parent.parent / "stubs"
 PROMISED_S = 2.0
 
 
-def started_with_a_grandchild(tmp_path: Path, *, in_c: str = "") -> tuple[Started, list[int]]:
+def started_with_a_grandchild(tmp_path: Path, *, in_c: str = "", hides: str = "") -> tuple[Started, list[int]]:
     """A run whose worker's library started a process and waits for ever; worker and grandchild."""
     study = write_study(tmp_path, "trials = 4\nfolds = 2", extra="[family.unruly_spawn]")
     told = tmp_path / "spawned"
     run = start(study, "--families", "unruly_spawn", env={
-        "PYTHONPATH": f"{STUBS / 'unruly'}:{STUBS / 'planted'}", "STUB_SPAWNED": str(told), "STUB_IN_C": in_c})
+        "PYTHONPATH": f"{STUBS / 'unruly'}:{STUBS / 'planted'}", "STUB_SPAWNED": str(told), "STUB_IN_C": in_c,
+        "STUB_HIDES": hides})
     run.until(lambda records: told.exists() and any(r["event"] == "job_started" for r in records))
     return run, [int(word) for word in told.read_text().split()]
 
@@ -45,6 +46,15 @@ def test_what_a_worker_has_started_ends_with_a_killed_scheduler(tmp_path: Path, 
 
     assert wait_until(lambda: not living(pids), PROMISED_S), living(pids)
     assert wait_until(lambda: not living(family)), [Path(f"/proc/{p}/cmdline").read_bytes() for p in living(family)]
+
+
+def test_what_hides_in_a_session_of_its_own_ends_with_a_killed_scheduler_too(tmp_path: Path) -> None:
+    run, pids = started_with_a_grandchild(tmp_path, in_c="yes", hides="yes")
+    assert len({os.getsid(pid) for pid in pids}) == 2
+
+    run.kill()
+
+    assert wait_until(lambda: not living(pids), PROMISED_S), living(pids)
 
 
 def test_a_worker_that_was_stopped_ends_with_a_killed_scheduler_too(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from stubs.waiting import until
 
 from optimizer import guard
-from optimizer.groups import Groups
+from optimizer.groups import Groups, mark
 from optimizer.process import start_time
 
 
@@ -121,6 +121,23 @@ def test_closing_ends_what_is_left_and_the_guard(tmp_path: Path, sleepers: list[
     assert sleepers[1].poll() is None
     assert start_time(pid) is None
     assert (tmp_path / "guard.log").read_text() == ""
+
+
+def test_what_has_the_run_s_mark_ends_too_wherever_it_hides(
+    tmp_path: Path, sleepers: list[subprocess.Popen[bytes]],
+) -> None:
+    script = "import subprocess; print(subprocess.Popen(['sleep', '600'], stdout=-3, start_new_session=True).pid)"
+    hidden, other = (int(subprocess.check_output([sys.executable, "-c", script], env={**os.environ, **extra}))
+                     for extra in (mark(), {"OPTIMIZER_RUN": "another"}))
+    living = Groups(tmp_path / "guard.log")
+    living.add(sleepers[0].pid)
+
+    living.close()
+
+    assert sleepers[0].wait() == -signal.SIGKILL
+    until(lambda: start_time(hidden) is None)
+    assert start_time(other) is not None, "of another run"
+    os.kill(other, signal.SIGKILL)
 
 
 def test_a_guard_that_was_killed_is_replaced_and_told_everything_again(

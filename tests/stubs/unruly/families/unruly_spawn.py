@@ -1,4 +1,7 @@
-"""Starts a process and waits for ever, in Python or, with ``STUB_IN_C``, in C with the interpreter's lock held."""
+"""Starts a process and waits for ever, in Python or, with ``STUB_IN_C``, in C with the interpreter's lock held.
+
+With ``STUB_HIDES`` what it starts has a session of its own, out of reach of the worker's process group.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class Spawning(Planted):
 
     def fit(self, data: FoldData, params: Mapping[str, Any], context: FitContext) -> Constant:
         """Never returns; writes both numbers into the file that ``STUB_SPAWNED`` names."""
-        child = subprocess.Popen(["sleep", "600"])
+        child = subprocess.Popen(["sleep", "600"], start_new_session=bool(os.environ.get("STUB_HIDES")))
         told = Path(os.environ["STUB_SPAWNED"])
         told.with_suffix(".part").write_text(f"{os.getpid()} {child.pid}")
         told.with_suffix(".part").replace(told)
