@@ -3,7 +3,7 @@
 Each learner is a network of two hidden layers. It is fitted to the Newton step of the loss, as in second-order
 boosting, and sees besides the columns the last hidden layer of the learner before it. After each learner comes the
 corrective step: the weights of all learners so far, and what each counts in the sum, are trained together on the loss
-itself. Written on NumPy alone; minibatches and Adam (Kingma & Ba 2015) throughout.
+itself. Written on NumPy and scikit-learn's interfaces; minibatches and Adam (Kingma & Ba 2015) throughout.
 """
 
 from __future__ import annotations
@@ -11,94 +11,95 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-    Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
+#: Rows, their values or labels, and their weights or ``None``.
+Validation = tuple[Any, Any, Any]
 
 #: Largest Newton step, as LogitBoost clips it (Friedman, Hastie & Tibshirani 2000).
 _LARGEST_STEP = 4.0
 #: Smallest probability and curvature that is computed with.
 _SMALLEST = 1e-6
+#: Batches that an epoch has at least, so that a few hundred rows are learned in more than a few steps.
+_BATCHES = 8
 #: Learners without a better validation loss after which a fit ends.
 _PATIENCE = 4
 
 
-class GrowNet:
-    """Boosted networks for regression (``classes`` is ``None``) or for classes by softmax.
+class _GrowNet(BaseEstimator):  # type: ignore[misc]
+    """What both have in common; the sum starts from the mean, or from the logarithms of the classes' shares."""
 
-    The sum starts from the mean, or from the logarithms of the classes' shares.
-    """
+    #: Of a classifier, set by the fit.
+    classes_: npt.NDArray[Any] | None
 
-    def __init__(self, *, learners: int, units: int, learning_rate: float, adam_rate: float, alpha: float,
-                 epochs: int, corrective_epochs: int, batch_size: int, seed: int) -> None:
+    def __init__(self, *, learners: int = 40, units: int = 16, learning_rate: float = 0.3, adam_rate: float = 2e-3,
+                 alpha: float = 0.03, epochs: int = 4, corrective_epochs: int = 2, batch_size: int = 256,
+                 random_state: int | np.random.RandomState | None = None) -> None:
         """How it is fitted.
 
         Args:
-            learners: at most; it ends earlier where the validation loss falls no more.
+            learners: at most; with validation rows it ends earlier where their loss falls no more.
             units: of each hidden layer.
             learning_rate: what a new learner counts in the sum before the corrective step learns better.
             adam_rate: of Adam for a new learner; the corrective step takes a third of it.
             alpha: squared weights in the loss.
             epochs: passes over the rows for a new learner.
             corrective_epochs: passes over the rows for all learners together, after each new one.
+            batch_size: rows of a step at most; of few rows an epoch has eight steps.
         """
         self.learners, self.units, self.learning_rate = learners, units, learning_rate
         self.adam_rate, self.alpha = adam_rate, alpha
-        self.epochs, self.corrective_epochs, self.batch_size, self.seed = epochs, corrective_epochs, batch_size, seed
-        self.classes_: npt.NDArray[np.intp] | None = None
+        self.epochs, self.corrective_epochs, self.batch_size = epochs, corrective_epochs, batch_size
+        self.random_state = random_state
 
-    def fit(self, x: Floats, y: npt.NDArray[Any], weights: Floats | None, validation: tuple[Any, Any, Any],
-            on_iteration: Callable[[int, float], bool] | None, *, classifies: bool) -> int:
-        """Grow learner by learner, keep those up to the best validation loss, and return how many these are.
+    def _fit(self, x: Floats, truth: Floats, weights: Floats | None, validation: Validation | None,
+             on_iteration: Callable[[int, float], bool] | None) -> Self:
+        """Grow learner by learner, and keep those up to the best validation loss.
 
         Args:
-            y: values, or whole numbers for classes, (rows,).
-            validation: the same three of the validation rows.
-            on_iteration: told of each learner's number and validation loss; returning True ends the fit.
+            truth: (rows, outputs), see `_truth`.
         """
-        import numpy as np
-
-        chance = np.random.default_rng(self.seed)
-        self.classes_ = np.unique(y) if classifies else None
-        truth = self._truth(y)
-        w = np.ones(len(y)) if weights is None else weights / weights.mean()
-        x_valid, y_valid, w_valid = validation
-        truth_valid = self._truth(y_valid)
+        chance = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        w = np.ones(len(x)) if weights is None else weights / weights.mean()
         mean = np.average(truth, axis=0, weights=w)
-        self._start = np.log(np.maximum(mean, _SMALLEST)) if classifies else mean
-        self._learners: list[dict[str, Floats]] = []
-        self._counts = np.zeros(0)
+        self.start_ = np.log(np.maximum(mean, _SMALLEST)) if is_classifier(self) else mean
+        self.learners_: list[dict[str, Floats]] = []
+        self.counts_ = np.zeros(0)
         lowest, best, kept = math.inf, 0, None
         for number in range(self.learners):
             self._grow(x, truth, w, chance)
             self._correct(x, truth, w, chance)
-            loss = self._loss(x_valid, truth_valid, w_valid)
+            if validation is None:
+                best = number + 1
+                continue
+            x_valid, y_valid, w_valid = validation
+            loss = self._loss(x_valid, self._truth(y_valid), w_valid)
             if loss < lowest or kept is None:
-                lowest, best, kept = loss, number + 1, copy.deepcopy((self._learners, self._counts))
+                lowest, best, kept = loss, number + 1, copy.deepcopy((self.learners_, self.counts_))
             told = on_iteration is not None and on_iteration(number, loss)
             if told or number + 1 - best >= _PATIENCE or not math.isfinite(loss):
                 break
-        assert kept is not None  # noqa: S101 - there is at least one learner
-        self._learners, self._counts = kept
-        return best
+        if kept is not None:
+            self.learners_, self.counts_ = kept
+        self.n_iter_ = best
+        return self
 
-    def predict(self, x: Floats) -> Floats:
-        """Values, (rows,)."""
-        return self._sum(x)[:, 0]
-
-    def predict_proba(self, x: Floats) -> Floats:
-        """(rows, classes), in the order of ``classes_``."""
-        return _softmax(self._sum(x))
+    def _checked(self, x: Any) -> Floats:
+        check_is_fitted(self)
+        cells: Floats = validate_data(self, x, dtype=np.float64, reset=False)
+        return cells
 
     def _truth(self, y: npt.NDArray[Any]) -> Floats:
         """(rows, outputs): indicators of the classes, or the values."""
-        import numpy as np
-
-        if self.classes_ is None:
+        if not is_classifier(self):
             return np.asarray(y, dtype=np.float64)[:, None]
         indicators: Floats = (y[:, None] == self.classes_).astype(np.float64)
         return indicators
@@ -109,12 +110,10 @@ class GrowNet:
 
     def _forward(self, x: Floats) -> tuple[Floats, list[tuple[Floats, Floats, Floats, Floats]]]:
         """The sum over all learners, and of each its input, both hidden layers and its output."""
-        import numpy as np
-
-        scores = np.broadcast_to(self._start, (len(x), len(self._start))).copy()
+        scores = np.broadcast_to(self.start_, (len(x), len(self.start_))).copy()
         layers = []
         features = None
-        for learner, count in zip(self._learners, self._counts, strict=True):
+        for learner, count in zip(self.learners_, self.counts_, strict=True):
             given = x if features is None else np.hstack([x, features])
             passed = _through(learner, given)
             features = passed[1]
@@ -124,12 +123,10 @@ class GrowNet:
 
     def _loss(self, x: Floats, truth: Floats, weights: Floats | None) -> float:
         """Weighted mean of the log loss, or of half the squared error."""
-        import numpy as np
-
         if not len(x):
             return math.inf
         scores = self._sum(x)
-        if self.classes_ is None:
+        if not is_classifier(self):
             losses = 0.5 * ((scores - truth) ** 2).sum(axis=1)
         else:
             losses = -(truth * np.log(np.maximum(_softmax(scores), 1e-15))).sum(axis=1)
@@ -137,17 +134,13 @@ class GrowNet:
 
     def _gradient(self, scores: Floats, truth: Floats) -> tuple[Floats, Floats]:
         """First and second derivative of the loss by the scores; of the second the diagonal."""
-        import numpy as np
-
-        if self.classes_ is None:
+        if not is_classifier(self):
             return scores - truth, np.ones_like(scores)
         found = _softmax(scores)
         return found - truth, np.maximum(found * (1.0 - found), _SMALLEST)
 
     def _grow(self, x: Floats, truth: Floats, weights: Floats, chance: np.random.Generator) -> None:
         """Fit one more learner to the Newton step, by squared error weighted with the curvature."""
-        import numpy as np
-
         scores, layers = self._forward(x)
         slope, curvature = self._gradient(scores, truth)
         step = np.clip(-slope / curvature, -_LARGEST_STEP, _LARGEST_STEP)
@@ -162,44 +155,87 @@ class GrowNet:
                 error = heft[rows] * (out - step[rows]) / len(rows)
                 gradients, _ = _back(learner, (given[rows], first, second), error, None, self.alpha)
                 adam.step(gradients)
-        self._learners.append(learner)
-        self._counts = np.append(self._counts, self.learning_rate)
+        self.learners_.append(learner)
+        self.counts_ = np.append(self.counts_, self.learning_rate)
 
     def _correct(self, x: Floats, truth: Floats, weights: Floats, chance: np.random.Generator) -> None:
         """Train all learners and their counts together on the loss."""
-        import numpy as np
-
-        columns = x.shape[1]
-        adam = _Adam(self.adam_rate / 3, [self._counts, *(a for learner in self._learners for a in learner.values())])
+        adam = _Adam(self.adam_rate / 3, [self.counts_, *(a for learner in self.learners_ for a in learner.values())])
         for _ in range(self.corrective_epochs):
             for rows in _batches(len(x), self.batch_size, chance):
-                scores, layers = self._forward(x[rows])
-                slope = weights[rows, None] * self._gradient(scores, truth[rows])[0] / len(rows)
-                by_count = np.array([(slope * out).sum() for *_, out in layers])
-                by_learner: list[list[Floats]] = []
-                back_to_features = None
-                for k in range(len(layers) - 1, -1, -1):
-                    gradients, by_given = _back(self._learners[k], layers[k][:3], self._counts[k] * slope,
-                                                back_to_features, self.alpha)
-                    back_to_features = by_given[:, columns:] if k else None
-                    by_learner.insert(0, gradients)
-                adam.step([by_count, *(gradient for gradients in by_learner for gradient in gradients)])
+                adam.step(self._slopes(x[rows], truth[rows], weights[rows]))
+
+    def _slopes(self, x: Floats, truth: Floats, weights: Floats) -> list[Floats]:
+        """Gradients of the mean loss by what each learner counts, and by the weights of each, those before it reached
+        through the features that they hand on."""
+        scores, layers = self._forward(x)
+        slope = weights[:, None] * self._gradient(scores, truth)[0] / len(x)
+        by_learner: list[list[Floats]] = []
+        back_to_features = None
+        for k in range(len(layers) - 1, -1, -1):
+            gradients, by_given = _back(self.learners_[k], layers[k][:3], self.counts_[k] * slope, back_to_features,
+                                        self.alpha)
+            back_to_features = by_given[:, x.shape[1]:] if k else None
+            by_learner.insert(0, gradients)
+        by_count = np.array([(slope * out).sum() for *_, out in layers])
+        return [by_count, *(gradient for gradients in by_learner for gradient in gradients)]
+
+
+class GrowNetRegressor(RegressorMixin, _GrowNet):  # type: ignore[misc]
+    """Boosted networks for one value, by the squared error."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation: Validation | None = None,
+            on_iteration: Callable[[int, float], bool] | None = None) -> Self:
+        """Fit all learners, or with validation rows as many as serve these best.
+
+        Args:
+            X: (rows, columns) of finite numbers, of like scales.
+            y: (rows,).
+            validation: the same three of other rows.
+            on_iteration: told of each learner's number and validation loss; returning True ends the fit.
+        """
+        x, values = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, x)
+        return self._fit(x, self._truth(values), weights, validation, on_iteration)
+
+    def predict(self, X: Any) -> Floats:
+        """Values, (rows,)."""
+        return self._sum(self._checked(X))[:, 0]
+
+
+class GrowNetClassifier(ClassifierMixin, _GrowNet):  # type: ignore[misc]
+    """Boosted networks for classes, by softmax and the log loss."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation: Validation | None = None,
+            on_iteration: Callable[[int, float], bool] | None = None) -> Self:
+        """As of `GrowNetRegressor`; ``y`` holds labels. Validation rows of labels that it lacks count for nothing."""
+        x, labels = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(labels)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, x)
+        self.classes_ = np.unique(labels)
+        return self._fit(x, self._truth(labels), weights, validation, on_iteration)
+
+    def predict_proba(self, X: Any) -> Floats:
+        """(rows, classes), in the order of ``classes_``."""
+        return _softmax(self._sum(self._checked(X)))
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """The likeliest labels, (rows,)."""
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        labels: npt.NDArray[Any] = self.classes_[likeliest]  # type: ignore[index]
+        return labels
 
 
 class _Adam:
     """Adam's two running means for a list of arrays, which it changes in place."""
 
     def __init__(self, rate: float, arrays: Sequence[Floats]) -> None:
-        import numpy as np
-
         self._rate, self._steps, self._arrays = rate, 0, arrays
         self._mean = np.zeros(sum(array.size for array in arrays))
         self._square = np.zeros_like(self._mean)
 
     def step(self, gradients: Sequence[Floats]) -> None:
         """Move every array against its gradient; the gradients come in the order of the arrays."""
-        import numpy as np
-
         self._steps += 1
         # One long vector: of so many small arrays, calls would cost more than sums.
         slope = np.concatenate([gradient.ravel() for gradient in gradients])
@@ -215,8 +251,6 @@ class _Adam:
 
 def _new_learner(inputs: int, units: int, outputs: int, chance: np.random.Generator) -> dict[str, Floats]:
     """Weights drawn as He et al. (2015) draw them for rectified units; the output starts at zero."""
-    import numpy as np
-
     return {
         "w1": chance.normal(scale=math.sqrt(2 / inputs), size=(inputs, units)), "b1": np.zeros(units),
         "w2": chance.normal(scale=math.sqrt(2 / units), size=(units, units)), "b2": np.zeros(units),
@@ -226,8 +260,6 @@ def _new_learner(inputs: int, units: int, outputs: int, chance: np.random.Genera
 
 def _through(learner: dict[str, Floats], given: Floats) -> tuple[Floats, Floats, Floats]:
     """Both hidden layers and the output."""
-    import numpy as np
-
     first = np.maximum(given @ learner["w1"] + learner["b1"], 0.0)
     second = np.maximum(first @ learner["w2"] + learner["b2"], 0.0)
     return first, second, second @ learner["w3"] + learner["b3"]
@@ -257,14 +289,13 @@ def _back(learner: dict[str, Floats], layers: tuple[Floats, Floats, Floats], by_
 
 
 def _batches(rows: int, size: int, chance: np.random.Generator) -> Iterator[npt.NDArray[np.intp]]:
+    size = max(1, min(size, rows // _BATCHES))
     order = chance.permutation(rows)
     for begin in range(0, rows, size):
         yield order[begin:begin + size]
 
 
 def _softmax(scores: Floats) -> Floats:
-    import numpy as np
-
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     shares: Floats = powers / powers.sum(axis=1, keepdims=True)
     return shares

@@ -11,10 +11,7 @@ from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Choice, Float, Int, Parameter
 
 if TYPE_CHECKING:
-    from optimizer.models.grownet import GrowNet
-
-#: Batches that an epoch has at least, so that a few hundred rows are learned in more than a few steps.
-_BATCHES = 8
+    from optimizer.models.grownet import GrowNetClassifier, GrowNetRegressor
 
 
 class NeuralBoost(EstimatorFamily):
@@ -46,23 +43,21 @@ class NeuralBoost(EstimatorFamily):
         """Early stopping nearly always ends it before all learners are grown."""
         return {"learners": 40, "batch_size": 256}
 
-    def estimator(self, params: Mapping[str, Any], rows: Prepared, data: FoldData, context: FitContext) -> GrowNet:
+    def estimator(self, params: Mapping[str, Any], rows: Prepared, data: FoldData, context: FitContext,
+                  ) -> GrowNetClassifier | GrowNetRegressor:
         """See `EstimatorFamily.estimator`."""
-        from optimizer.models.grownet import GrowNet
+        from optimizer.models.grownet import GrowNetClassifier, GrowNetRegressor
 
-        rest = own(params)
-        batch = max(1, min(rest.pop("batch_size"), len(rows.cells) // _BATCHES))
-        return GrowNet(batch_size=batch, seed=context.seed, **rest)
+        kind = GrowNetClassifier if data.n_classes else GrowNetRegressor
+        return kind(random_state=context.seed, **own(params))
 
     def train(self, estimator: Any, train: Rows, valid: Callable[[], Rows], params: Mapping[str, Any],
               context: FitContext) -> int | None:
         """Learner by learner, stopped by the validation rows."""
-        import numpy as np
-
         judges = valid()
-        best: int = estimator.fit(
-            train.cells, train.target, train.weights, (judges.cells, judges.target, judges.weights),
-            context.on_iteration, classifies=np.issubdtype(train.target.dtype, np.integer))
+        estimator.fit(train.cells, train.target, train.weights, on_iteration=context.on_iteration,
+                      validation=(judges.cells, judges.target, judges.weights))
+        best: int = estimator.n_iter_
         return best
 
 
