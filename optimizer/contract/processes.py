@@ -1,4 +1,4 @@
-"""Claims that take a process of their own: what is loaded, and how many threads there are."""
+"""Claims that take a process of their own: what is loaded, how many threads there are, and what is held."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ family = load_family(sys.argv[1])
 family.describe(summary(sys.argv[2]))
 print("\\n", family.module in sys.modules)
 """
-_COUNT = """
-import importlib, os, sys
+_SET_UP = """
+import gc, importlib, os, sys
 import numpy as np
 from optimizer.contract.tables import METRIC, SHORT, context, fold_of, summary_of
 from optimizer.models import load_family
@@ -37,6 +37,11 @@ for rows in map(int, sys.argv[3:]):
         break
     except StepsAside:
         pass
+params = description.space.complete(description.starts[0] if description.starts else next(
+    description.space.enumerated(1)))
+params |= {name: 5 for name in SHORT if name in description.space.fixed}
+"""
+_COUNT = _SET_UP + """
 seen = []
 
 def count(*_):
@@ -44,9 +49,6 @@ def count(*_):
     return False
 
 count()
-params = description.space.complete(description.starts[0] if description.starts else next(
-    description.space.enumerated(1)))
-params |= {name: 5 for name in SHORT if name in description.space.fixed}
 more = []
 for threads in (1, 2):
     model = family.fit(data, params, context(METRIC[task], threads=threads, on_iteration=count))
@@ -56,6 +58,22 @@ for threads in (1, 2):
     more.append(max(seen) - seen[0])
 print("\\n", *more)
 """
+_HOLD = _SET_UP + """
+def held():
+    gc.collect()
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) // 1024
+
+sizes = [held()]
+for _ in range(8):
+    model = family.fit(data, params, context(METRIC[task]))
+    model.predict(x)
+    del model
+    sizes.append(held())
+print("\\n", *sizes)
+"""
+#: MiB that are left behind by a first fit, and that each later one may add.
+MOST_LEFT, MOST_MORE = 512, 5
 #: Rows to count threads by, more first: libraries use one for few, and some families are for few.
 ROWS = (4000, 1000, 400)
 
@@ -76,6 +94,20 @@ def starts_no_more_threads(subject: Subject) -> None:
     for given, found, most in ((1, one, 1), (2, two, 2 + more)):
         if found > most:
             raise Broken(f"{found} threads more where a fit was given {given}", f"at most {most} more")
+
+
+def holds_on_to_no_memory(subject: Subject) -> None:
+    """See `CLAIMS`."""
+    if not Path("/proc/self/status").is_file():
+        raise NotAsked("memory is measured through /proc, which this system has not")
+    if subject.task != ("regression" if "regression" in subject.family.tasks else "binary"):
+        raise NotAsked("asked once of a family, on another of its tasks")
+    before, first, *_, third, _, _, _, _, last = map(
+        int, _run(_HOLD, subject.family.name, _task(subject), *map(str, ROWS)).split())
+    if first - before > MOST_LEFT:
+        raise Broken(f"{first - before} MiB stay behind after a fit of a few thousand rows", f"at most {MOST_LEFT} MiB")
+    if (last - third) / 5 > MOST_MORE:
+        raise Broken(f"{(last - third) / 5:.0f} MiB more are held after each fit", f"at most {MOST_MORE} MiB")
 
 
 def _task(subject: Subject) -> str:
@@ -105,4 +137,7 @@ CLAIMS = (
           advice="import the library inside the functions that fit and predict, not at the top of the file"),
     Claim(name="threads", text="starts no more threads than it is given", check=starts_no_more_threads,
           advice="give the library context.threads (n_jobs, num_threads, ...): slots beside it own the other cores"),
+    Claim(name="memory", text="holds on to no memory from fit to fit", check=holds_on_to_no_memory,
+          advice="keep nothing of a fit in globals or on the family; what is worth keeping goes into context.cache, "
+                 "which is bounded"),
 )

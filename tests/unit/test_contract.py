@@ -87,7 +87,8 @@ def broken_claims(own: Path, name: str) -> dict[str, Verdict]:
     """Claims that do not hold of the file, judged in this process, the slow ones apart."""
     declare({name: str(own)})
     family = load_family(name)
-    verdicts = [judge(claim, family, "regression", str(own)) for claim in CLAIMS if claim.name != "threads"]
+    quick = [claim for claim in CLAIMS if claim.name not in ("threads", "memory")]
+    verdicts = [judge(claim, family, "regression", str(own)) for claim in quick]
     return {verdict.claim: verdict for verdict in verdicts if not verdict.passed}
 
 
@@ -126,6 +127,22 @@ def test_a_defect_is_found_by_the_claims_that_are_about_it(own: Path, defect: st
 
     assert set(broken) == expected
     assert all(v.found and v.expected and v.advice for v in broken.values())
+
+
+@pytest.mark.parametrize(("name", "kept", "found"), [
+    ("tidy", "kept = np.ones(2_000_000)", ""),
+    ("leaky", "Least.kept = [*getattr(Least, 'kept', ()), np.ones(2_000_000)]", "MiB more are held after each fit"),
+    ("greedy", "Least.kept = np.ones(80_000_000)", "MiB stay behind after a fit"),
+])
+def test_a_family_that_holds_on_to_memory_is_found(own: Path, name: str, kept: str, found: str) -> None:
+    own.write_text(FILE.replace("# fit", kept).replace('"least"', f'"{name}"'), "utf-8")
+    declare({name: str(own)})
+    (claim,) = (claim for claim in CLAIMS if claim.name == "memory")
+
+    verdict = judge(claim, load_family(name), "regression", str(own))
+
+    assert verdict.passed is not bool(found)
+    assert found in verdict.found
 
 
 def test_an_error_is_told_with_the_line_of_the_file_that_raised_it(own: Path) -> None:
