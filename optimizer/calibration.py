@@ -201,6 +201,7 @@ def _decided(ready: DatasetReady, timings: Sequence[Timing], slots: Sequence[Slo
     if measured:
         remembered.keep(shape_of(
             rows=prepared.rows, columns=prepared.columns, task=prepared.task, classes=len(prepared.classes),
-            folds=prepared.folds, families=sorted(single), threads=slots[0].threads), len(slots), choice.width)
+            folds=prepared.folds, families=sorted(single), threads=slots[0].threads), len(slots),
+            choice.width, choice.reason)
     return Calibrated(dataset=prepared.dataset, choice=choice, slots=len(slots) // choice.width,
                       threads=slots[0].threads * choice.width)

@@ -24,8 +24,9 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     #: CPU slots that there were, and how many of them are joined to one.
     slots: int
     width: int
-    #: When it was measured, UTC seconds.
+    #: When it was measured, UTC seconds, and what came of it.
     at: float
+    reason: str = ""
 
 
 class Remembered:
@@ -35,19 +36,19 @@ class Remembered:
         self.path = path
         self._machine = machine
 
-    def width(self, shape: str, slots: int) -> int | None:
-        """How many of so many slots are joined for tables of this shape; ``None`` where that was not measured."""
+    def layout(self, shape: str, slots: int) -> Layout | None:
+        """What was chosen of so many slots for tables of this shape; ``None`` where that was not measured."""
         found = self._read().get(self._key(shape, slots))
-        return found.width if found is not None and slots % found.width == 0 else None
+        return found if found is not None and slots % found.width == 0 else None
 
-    def keep(self, shape: str, slots: int, width: int) -> None:
-        """Remember a choice.
+    def keep(self, shape: str, slots: int, width: int, reason: str = "") -> None:
+        """Remember a choice, and why it was made.
 
         Raises:
             OSError: the file cannot be written; the next run measures again.
         """
         known = self._read()
-        known[self._key(shape, slots)] = Layout(slots=slots, width=width, at=time.time())
+        known[self._key(shape, slots)] = Layout(slots=slots, width=width, at=time.time(), reason=reason)
         latest = sorted(known.items(), key=lambda item: item[1].at)[-MOST:]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         replace_bytes(self.path, msgspec.json.format(msgspec.json.encode(dict(latest))))

@@ -169,10 +169,11 @@ class Layouts:
     def _take_up(self, dataset: str) -> None:
         known = self._known.setdefault(dataset, _Known())
         if known.choice is None:
-            width = self.remembered.width(self._shape(dataset), len(self._joinable))
-            if width is not None:
-                self._chosen(dataset, known, Choice(width=width, reason="as measured before for tables of this shape"),
-                             remembered=True)
+            found = self.remembered.layout(self._shape(dataset), len(self._joinable))
+            if found is not None:
+                day = time.strftime("%Y-%m-%d", time.localtime(found.at))
+                self._chosen(dataset, known, remembered=True, choice=Choice(
+                    width=found.width, reason=f"as measured for tables of this shape on {day}: {found.reason}"))
         self._set_width(known.choice.width if known.choice else 1)
 
     def _look_for_one(self, dataset: str, known: _Known) -> None:
@@ -267,7 +268,7 @@ class Layouts:
                                f"{choice.reason}")
         if known.measured and not remembered:
             with contextlib.suppress(OSError):  # the next run measures again
-                self.remembered.keep(self._shape(dataset), slots, choice.width)
+                self.remembered.keep(self._shape(dataset), slots, choice.width, choice.reason)
         if dataset == self._dataset:
             self._set_width(choice.width)
 

@@ -111,6 +111,19 @@ def test_numbers_that_json_does_not_know_are_none(tmp_path: Path) -> None:
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
+def test_what_was_measured_of_the_cores_is_there_beside_what_was_chosen(tmp_path: Path) -> None:
+    run = small(tmp_path)
+    run.event("layout_measured", dataset="a", family="xgboost", trial="a/xgboost/0", threads=2, single_s=1.0,
+              joined_s=0.6)
+    run.event("layout_chosen", dataset="a", slots=1, threads=2, reason="joined is faster", remembered=False)
+
+    found = Gathered.of(tmp_path).everything()
+
+    assert found["layouts_measured"] == [{"dataset": "a", "family": "xgboost", "trial": "a/xgboost/0", "threads": 2,
+                                          "single_s": 1.0, "joined_s": 0.6}]
+    assert found["layouts"] == [{"dataset": "a", "slots": 1, "threads": 2, "reason": "joined is faster"}]
+
+
 def test_an_empty_folder_has_an_empty_page(tmp_path: Path) -> None:
     found = Gathered.of(tmp_path).everything()
     assert (found["rows"], found["jobs"], found["datasets"]) == ([], [], [])

@@ -15,12 +15,14 @@ def a_shape(rows: int = 18524, columns: int = 8) -> str:
 
 
 def test_what_was_measured_once_is_known_to_the_next_run(tmp_path: Path) -> None:
-    Remembered(tmp_path / "deep" / "layouts.json", "box").keep(a_shape(), 4, 2)
+    Remembered(tmp_path / "deep" / "layouts.json", "box").keep(a_shape(), 4, 2, "two are faster")
 
     again = Remembered(tmp_path / "deep" / "layouts.json", "box")
-    assert again.width(a_shape(), 4) == 2
-    assert again.width(a_shape(), 2) is None
-    assert Remembered(again.path, "another box").width(a_shape(), 4) is None
+    found = again.layout(a_shape(), 4)
+    assert found is not None
+    assert (found.width, found.reason) == (2, "two are faster")
+    assert again.layout(a_shape(), 2) is None
+    assert Remembered(again.path, "another box").layout(a_shape(), 4) is None
     assert [p.name for p in again.path.parent.iterdir()] == ["layouts.json"]
 
 
@@ -36,16 +38,16 @@ def test_a_damaged_file_is_an_empty_one_and_is_replaced(content: bytes, tmp_path
     path.write_bytes(content)
     known = Remembered(path, "box")
 
-    assert known.width(a_shape(), 4) is None
+    assert known.layout(a_shape(), 4) is None
     known.keep(a_shape(), 4, 4)
-    assert known.width(a_shape(), 4) == 4
+    assert known.layout(a_shape(), 4) is not None
 
 
 def test_a_width_that_cannot_be_is_not_believed(tmp_path: Path) -> None:
     known = Remembered(tmp_path / "layouts.json", "box")
     known.keep(a_shape(), 4, 3)
 
-    assert known.width(a_shape(), 4) is None
+    assert known.layout(a_shape(), 4) is None
 
 
 def test_the_shapes_measured_longest_ago_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +56,7 @@ def test_the_shapes_measured_longest_ago_are_forgotten(tmp_path: Path, monkeypat
     for rows in (10, 1_000, 100_000):
         known.keep(a_shape(rows), 2, 1)
 
-    assert [known.width(a_shape(rows), 2) for rows in (10, 1_000, 100_000)] == [None, 1, 1]
+    assert [known.layout(a_shape(rows), 2) is None for rows in (10, 1_000, 100_000)] == [True, False, False]
 
 
 def test_it_lies_in_the_persons_cache_folder(tmp_path: Path) -> None:

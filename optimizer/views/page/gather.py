@@ -87,7 +87,7 @@ class Gathered:
             "families": list(view.families),
             "slots": self.slots,
             "spaces": self.spaces,
-            "layouts": self.layouts,
+            "layouts": self.layouts, "layouts_measured": self.layouts_measured,
             "spared": spared(trials, view.datasets, view.stops),
             "jobs_lost": dict(view.jobs_lost), "workers_lost": dict(self.workers_lost),
             "notices": list(dict.fromkeys(view.notices)), "unreadable": view.unreadable[:20],
@@ -100,6 +100,7 @@ class Gathered:
         self.slots: list[dict[str, Any]] = []
         self.spaces: dict[str, dict[str, Any]] = {}
         self.layouts: list[dict[str, Any]] = []
+        self.layouts_measured: list[dict[str, Any]] = []
         self.workers_lost: Counter[str] = Counter()
 
     def _take_in(self, record: Record) -> None:
@@ -113,6 +114,9 @@ class Gathered:
             self.spaces[f"{record.get('dataset')}/{record.get('family')}"] = _scales(record.get("space"))
         elif event == "layout_chosen":
             self.layouts.append({name: record.get(name) for name in ("dataset", "slots", "threads", "reason")})
+        elif event == "layout_measured":
+            self.layouts_measured.append({name: record.get(name) for name in (
+                "dataset", "family", "trial", "threads", "single_s", "joined_s")})
         elif event == "worker_lost":
             self.workers_lost[str(record.get("reason"))] += 1
 

@@ -83,6 +83,19 @@ function slotsView() {
             ["dataset", ">slots", ">threads", "because"],
             state.layouts.map((l) => [l.dataset, l.slots, l.threads, l.reason]),
           ),
+          state.layouts_measured.length
+            ? smallTable(
+                ["measured on", "family", "of", ">a fold on its own cores", ">joined", ">threads"],
+                state.layouts_measured.map((m) => [
+                  m.dataset,
+                  familyMark(m.family),
+                  trialLink(m.trial),
+                  span(m.single_s),
+                  span(m.joined_s),
+                  m.threads,
+                ]),
+              )
+            : null,
         )
       : null,
   ];

@@ -42,6 +42,7 @@ function takeIn(update) {
     "slots",
     "spaces",
     "layouts",
+    "layouts_measured",
     "spared",
     "jobs_lost",
     "workers_lost",
