@@ -84,6 +84,7 @@ class Decided:
     state: str
     score: float
     fit_seconds: float
+    fit_cpu_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,8 @@ class Showing:
     #: Of every process, start and end included.
     cpu_s: float
     trials: tuple[Decided, ...]
+    #: CPU seconds inside fits of trials that were not decided in time, by the share of those that were.
+    partial_cpu_s: float = 0.0
 
     def count(self, state: str) -> int:
         """Trials that ended in this state."""
@@ -106,6 +109,11 @@ class Showing:
     def fit_s(self) -> float:
         """Seconds inside fits."""
         return sum(trial.fit_seconds for trial in self.trials)
+
+    @property
+    def fit_cpu_s(self) -> float:
+        """CPU seconds inside fits, those of trials that were cut off at the end included."""
+        return sum(trial.fit_cpu_seconds for trial in self.trials) + self.partial_cpu_s
 
     def best(self, maximize: bool) -> float | None:
         """Best score of a complete trial."""
@@ -169,10 +177,12 @@ def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: st
     begun = time.time()
     wall, cpu = _carried_out([[sys.executable, "-m", "optimizer", "run", str(study), "--plain"]], folder,
                              folder / "ours.log", extra)
-    told = read_journal(study.with_suffix("")).of("trial_told")
+    journal = read_journal(study.with_suffix(""))
+    told = [r for r in journal.of("trial_told") if r["state"] != "failed"]
     trials = [Decided(at=r["t"] - begun, family=r["trial"].split("/")[1], state=r["state"], score=r["score"],
-                      fit_seconds=r["fit_seconds"]) for r in told if r["state"] != "failed"]
-    return _showing(name, task, wall, cpu, trials)
+                      fit_seconds=r["fit_seconds"], fit_cpu_seconds=r["fit_cpu_seconds"]) for r in told]
+    share = sum(r["fit_cpu_seconds"] for r in told) / max(1e-9, sum(r["seconds"] for r in told))
+    return _showing(name, task, wall, cpu, trials, share * sum(r["seconds"] for r in journal.of("job_lost")))
 
 
 def stock_as_written(task: Task, folder: Path, environment: dict[str, str]) -> Showing:
@@ -201,17 +211,28 @@ def _stock(name: str, task: Task, folder: Path, environment: dict[str, str], *, 
     wall, cpu = _carried_out(commands, Path(environment["PYTHONPATH"]), folder / "stock.log", own)
     decided = [msgspec.json.decode(line, type=stock.Trial) for out in outs if out.exists()
                for line in out.read_bytes().splitlines()]
-    trials = [Decided(at=t.at - begun, family=t.family, state=t.state, score=t.score, fit_seconds=t.fit_seconds)
-              for t in decided]
-    return _showing(name, task, wall, cpu, trials)
+    trials = [Decided(at=t.at - begun, family=t.family, state=t.state, score=t.score, fit_seconds=t.fit_seconds,
+                      fit_cpu_seconds=t.fit_cpu_seconds) for t in decided]
+    return _showing(name, task, wall, cpu, trials, _cut_off(task, trials))
 
 
-def _showing(name: str, task: Task, wall: float, cpu: float, trials: list[Decided]) -> Showing:
+def _cut_off(task: Task, trials: list[Decided]) -> float:
+    """CPU seconds inside the fits of those that ran when the time was up: as busy as each family was until then."""
+    partial = 0.0
+    for family in task.families:
+        own = [t for t in trials if t.family == family and (task.seconds is None or t.at <= task.seconds)]
+        if own and task.seconds is not None:
+            last = max(t.at for t in own)
+            partial += (task.seconds - last) * sum(t.fit_cpu_seconds for t in own) / last
+    return partial
+
+
+def _showing(name: str, task: Task, wall: float, cpu: float, trials: list[Decided], partial_cpu: float) -> Showing:
     if task.seconds is not None:
         wall = min(wall, task.seconds)  # stock lets its last trial finish, which does not count
     in_time = [t for t in trials if task.seconds is None or t.at <= task.seconds]
     return Showing(contestant=name, dataset=task.dataset, seed=task.seed, wall_s=wall, cpu_s=cpu,
-                   trials=tuple(sorted(in_time, key=lambda t: t.at)))
+                   partial_cpu_s=partial_cpu, trials=tuple(sorted(in_time, key=lambda t: t.at)))
 
 
 def _carried_out(commands: list[list[str]], cwd: Path, log: Path, environment: dict[str, str]) -> tuple[float, float]:

@@ -50,7 +50,7 @@ def prepared(dataset: str, folder: Path, environment: dict[str, str]) -> Task:
 def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]:
     """A line per contestant: what it decided, and what that took.
 
-    Seconds inside fits are wall seconds: where more threads run than there are cores they hold waiting, too.
+    Inside fits are CPU seconds of them over all cores' seconds; what was cut off at the end counts.
     """
     rows: list[tuple[object, ...]] = []
     for name in dict.fromkeys(s.contestant for s in showings):
@@ -58,7 +58,7 @@ def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]
         rows.append((own[0].dataset, name, len(own), spread([s.count("complete") for s in own]),
                      spread([s.count("pruned") for s in own]), spread([s.wall_s for s in own]),
                      spread([s.cpu_s for s in own]),
-                     spread([100 * s.fit_s / (s.wall_s * (os.cpu_count() or 1)) for s in own]),
+                     spread([100 * s.fit_cpu_s / (s.wall_s * (os.cpu_count() or 1)) for s in own]),
                      spread([3600 * len(s.trials) / s.wall_s for s in own]),
                      spread([b for s in own if (b := s.best(maximize)) is not None])))
     return rows

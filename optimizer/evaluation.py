@@ -93,6 +93,7 @@ class _Trial:
     scores: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     fit_seconds: float = 0.0
+    fit_cpu_seconds: float = 0.0
     #: By the latest fit.
     threads_used: int = 0
     #: Of each watched fold so far.
@@ -227,9 +228,10 @@ class _Trial:
             threads=self.threads_used, device=workload.device, seed=(workload.seed + step) % 2**31,
             metric=self.metric.name, cache=self.cache, opencl=self.opencl, on_iteration=watch,
         )
-        begun = working_time()
+        begun, cpu_begun = working_time(), time.process_time()
         model = self.family.fit(data, workload.params, context)
         self.fit_seconds += working_time() - begun
+        self.fit_cpu_seconds += time.process_time() - cpu_begun
         if workload.device == "gpu" and workload.device_required and model.device != "gpu":
             raise WrongDeviceFault(
                 f"{self.family.name} was given a GPU and trained on the CPU; `optimizer doctor` says what is missing"
@@ -311,6 +313,7 @@ def _finished(
         fold_scores=tuple(scores), pooled_score=pooled_score,
         best_iterations=tuple(m.best_iteration for m in trial.models), step_seconds=tuple(trial.step_seconds),
         seconds=meter.seconds(), fit_seconds=trial.fit_seconds, cpu_seconds=meter.cpu_seconds(),
+        fit_cpu_seconds=trial.fit_cpu_seconds,
         peak_rss_mb=meter.peak_rss_mb(), device=trial.device, predictions_sha256=written[0],
         predictions_bytes=written[1], test_predicted=test_predicted, models_kept=models_kept, cut=trial.cut,
         # Of a pruned trial nobody learns how its fits would have ended.

@@ -159,6 +159,8 @@ class JobFinished(Message, frozen=True, kw_only=True):
     predictions_bytes: int
     test_predicted: bool
     models_kept: bool
+    #: Of `cpu_seconds`, those inside fits.
+    fit_cpu_seconds: float = 0.0
     #: The last fit was cut short as hopeless, so that its fold has no score.
     cut: bool = False
     #: Validation losses of a complete trial, by watched fold and checkpoint of `optimizer.curves`.

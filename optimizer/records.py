@@ -41,6 +41,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     fit_seconds: float = 0.0
     cpu_seconds: float = 0.0
+    #: Of these, inside fits.
+    fit_cpu_seconds: float = 0.0
     peak_rss_mb: float = 0.0
     #: Most private memory that the worker was seen to hold, MiB; 0 for a job too short to be seen.
     peak_private_mb: float = 0.0
