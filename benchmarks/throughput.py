@@ -2,6 +2,7 @@
 
     .venv/bin/python -m benchmarks.throughput list       # one recorded list of 120 points, pruning off for all
     .venv/bin/python -m benchmarks.throughput search     # a free search of four minutes, ours and by hand in turn
+    .venv/bin/python -m benchmarks.throughput short      # very short jobs: ridge on sixty rows
 
 Contestants alternate; data, folds, search spaces, fits and early stopping are the same for all (see `contestants`).
 Every command starts from nothing: loading libraries counts, and for us reading and encoding the table too. Trials that
@@ -94,7 +95,7 @@ def compare_list(folder: Path, environment: dict[str, str], rounds: int, points:
 
 
 def compare_search(folder: Path, environment: dict[str, str], rounds: int, seconds: float, names: list[str],
-                   samplers: list[str]) -> str:
+                   samplers: list[str], families: tuple[str, ...] = ()) -> str:
     """Part (b): each searches freely for so long, ours (with each of these samplers) and by hand in turn."""
     text = []
     shares: dict[str, list[float]] = {sampler: [] for sampler in samplers}
@@ -104,7 +105,7 @@ def compare_search(folder: Path, environment: dict[str, str], rounds: int, secon
         maximize = get_metric(task.metric).direction == "maximize"
         showings: list[Showing] = []
         for seed in range(1, rounds + 1):
-            one = dataclasses.replace(task, seed=seed, seconds=seconds)
+            one = dataclasses.replace(task, seed=seed, seconds=seconds, families=families or task.families)
             shown: dict[str, Showing] = {}
             # Whoever is first in one round is last in the next.
             for name in ("hand", *samplers)[:: 1 if seed % 2 else -1]:
@@ -149,10 +150,10 @@ def _say(showing: Showing) -> None:
 def options_of() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("part", choices=("list", "search"))
+    parser.add_argument("part", choices=("list", "search", "short"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--points", type=int, default=POINTS, help="of each family in the recorded list")
-    parser.add_argument("--seconds", type=float, default=240.0, help="of a free search")
+    parser.add_argument("--seconds", type=float, help="of a free search: 240, and 30 of short jobs")
     parser.add_argument("--datasets", default=",".join(OF_SEARCH), help="for the free search")
     parser.add_argument("--samplers", default="tpe", help="of ours in the free search, each a contestant")
     parser.add_argument("--without-stock", action="store_true", help="leave out stock as written, which is slow")
@@ -170,9 +171,12 @@ def main() -> None:
     print(about, "in", folder, flush=True)
     if options.part == "list":
         text = compare_list(folder, frozen, options.rounds, options.points, not options.without_stock)
-    else:
-        text = compare_search(folder, frozen, options.rounds, options.seconds, options.datasets.split(","),
+    elif options.part == "search":
+        text = compare_search(folder, frozen, options.rounds, options.seconds or 240.0, options.datasets.split(","),
                               options.samplers.split(","))
+    else:
+        text = compare_search(folder, frozen, options.rounds, options.seconds or 30.0, ["gasoline_nir"],
+                              options.samplers.split(","), families=("ridge",))
     (folder / f"{options.part}.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
