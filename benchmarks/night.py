@@ -100,8 +100,8 @@ def mix(name: str, folder: Path, environment: dict[str, str], minutes: float, sa
 
 def _said(made: Made) -> str:
     return (f"{len(made.trials):,} models in {made.wall_s / 60:.1f} minutes, loading libraries and reading tables "
-            f"included; of all cores' seconds from the first job on {100 * in_fits(made):.1f} % were CPU seconds inside "
-            "fits.")
+            f"included; of all cores' seconds from the first job on, {100 * in_fits(made):.1f} % were CPU seconds "
+            "inside fits.")
 
 
 def main() -> None:
