@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from optimizer.process import descendants, process_stat
 from tests.acceptance.studies import Started, events, optimizer, processes_of, start, wait_until, write_study
@@ -102,6 +106,38 @@ def test_quiet_hours_that_last_all_day_let_nothing_start(tmp_path: Path) -> None
     assert not events(run.folder, "trial_told")
     run.process.send_signal(signal.SIGINT)
     assert run.wait() == 3
+
+
+def test_quiet_hours_may_leave_it_a_part(tmp_path: Path) -> None:
+    run = started(tmp_path, "cores = 1\nquiet_hours = ['00:00-12:00', '12:00-00:00']\nquiet_cpu_limit = '40%'")
+    time.sleep(2)
+    assert 0.2 <= share_of(run, 6) <= 0.46
+    run.process.send_signal(signal.SIGINT)
+    run.wait()
+
+
+def steps_back(run: Started) -> bool:
+    return bool(json.loads((run.folder / "status.json").read_text())["limits"]["stepping_back"])
+
+
+@pytest.mark.whole_machine
+def test_it_steps_back_while_somebody_computes_on_its_core_and_takes_it_back_afterwards(tmp_path: Path) -> None:
+    run = started(tmp_path, "cores = 1\nstep_back = true")
+    time.sleep(3)
+    if steps_back(run):
+        pytest.skip("the kernel counts somebody else's work on this core: a container, or a busy machine")
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        os.sched_setaffinity(other.pid, {min(os.sched_getaffinity(0))})
+        assert wait_until(lambda: steps_back(run), 15)
+        assert share_of(run, 4) <= 0.3
+    finally:
+        other.kill()
+        other.wait()
+    assert wait_until(lambda: not steps_back(run), 15)
+    assert share_of(run, 4) >= 0.6
+    run.process.send_signal(signal.SIGINT)
+    run.wait()
 
 
 def test_a_wish_that_is_none_is_answered_with_what_was_expected(tmp_path: Path) -> None:
