@@ -192,7 +192,7 @@ class Book:
             reason = "no family is left" if exhausted else "budget used" if used_up else "no slot is left"
             self._events.emit("dataset_finished", dataset=ledger.prepared.dataset, used_s=round(use.used_s, 1),
                               trials=sum(f.complete + f.pruned + f.failed for f in ledger.families.values()),
-                              reason=ledger.settled or reason)
+                              reason=ledger.settled or reason, spared=ledger.spared_models())
 
     def uses(self, leases: Iterable[Lease], retries: Iterable[Retry], slots: Mapping[str, Slot],
              now: float) -> list[DatasetUse]:

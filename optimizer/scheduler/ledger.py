@@ -202,6 +202,18 @@ class DatasetLedger:
         # Families share seconds, so each has its own number of trials.
         return sum(self.budget_s / len(lengths) / length for length in lengths)
 
+    def spared_models(self) -> int:
+        """Models that the budget was good for when the best had not changed for long; 0 where that did not end it.
+
+        Where the budget is time, as many as there were in the time that was used.
+        """
+        if not self.settled:
+            return 0
+        if self.budget_trials is not None:
+            return max(0, self.budget_trials - self.decided)
+        used_s = sum(sum(family.seconds.values()) for family in self.families.values())
+        return max(0, round((self.budget_s - used_s) / used_s * self.decided)) if self.budget_s and used_s else 0
+
     def use(self, under_way: Mapping[str, Mapping[str, float]], jobs: int) -> DatasetUse:
         """What the budgets see.
 

@@ -265,6 +265,9 @@ def _tested(summary: dict[str, Any]) -> str:
     if where:
         text += (f"; {formats.count(spared_there['folds'], 'fold')} and about "
                  f"{formats.duration(spared_there['seconds'])} spared, as trials were hopeless: {', '.join(where)}")
+    if spared_there["not_begun"]:
+        text += (f"; about {formats.count(spared_there['not_begun'], 'model')} not begun, as the best had not changed "
+                 "for long")
     return f"{text}\n"
 
 

@@ -47,7 +47,7 @@ def spared(trials: Sequence[TrialRecord], datasets: Mapping[str, DatasetView],
         "evidence": EVIDENCE,
         "rows": sorted(rows, key=lambda row: -row["seconds"]),
         "stops": [{"family": s.family, "dataset": s.dataset, "reason": s.reason, "moved": s.moved} for s in stops],
-        "finished": [{"dataset": d.dataset, "reason": d.finished, "used_s": d.used_s}
+        "finished": [{"dataset": d.dataset, "reason": d.finished, "used_s": d.used_s, "spared": d.spared}
                      for d in datasets.values() if d.finished],
         "same_content": [{"dataset": d.dataset, "same_as": d.same_as} for d in datasets.values() if d.same_as],
         "repeated": _repeated(trials),
@@ -56,13 +56,15 @@ def spared(trials: Sequence[TrialRecord], datasets: Mapping[str, DatasetView],
 
 
 def totals(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Over all datasets and families: trials by evidence, folds that were not run, and about how many seconds."""
+    """Over all datasets and families: trials by evidence, folds that were not run, and about how many seconds; and the
+    models that were not begun, as the best had not changed for long."""
     rows = found["rows"]
     return {
         "trials": {evidence: count for evidence in EVIDENCE
                    if (count := sum(row["trials"] for row in rows if row["evidence"] == evidence))},
         "folds": sum(row["folds"] for row in rows),
         "seconds": sum(row["seconds"] for row in rows),
+        "not_begun": sum(dataset["spared"] for dataset in found["finished"]),
     }
 
 

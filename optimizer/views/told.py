@@ -42,6 +42,8 @@ class DatasetView(msgspec.Struct, kw_only=True):
     #: Why no more jobs of it start; empty while they do.
     finished: str = ""
     used_s: float = 0.0
+    #: Models that the budget was still good for, where it ended as the best had not changed for long.
+    spared: int = 0
 
     def is_better(self, a: float, b: float) -> bool:
         """Whether score ``a`` beats ``b`` in this dataset's direction."""
@@ -136,6 +138,7 @@ def _dataset_failed(told: Told, record: Record) -> None:
 def _dataset_finished(told: Told, record: Record) -> None:
     view = told.datasets[str(record["dataset"])]
     view.finished, view.used_s = str(record["reason"]) or "finished", float(record["used_s"])
+    view.spared = int(record.get("spared", 0))
 
 
 def _trial_told(told: Told, record: Record) -> None:

@@ -215,3 +215,18 @@ def test_a_family_with_few_trials_promises_all_and_without_the_wish_nobody_asks(
 
     assert ledger.use({}, 0).families["forest"].promise == 1.0
     assert a_ledger().use({}, 0).families["forest"].promise is None
+
+
+@pytest.mark.parametrize(("trials", "seconds", "spared"), [(50, None, 40), (8, None, 0), (None, 100.0, 90)])
+def test_models_are_spared_where_the_best_has_settled_before_the_budget_was_used(
+    trials: int | None, seconds: float | None, spared: int,
+) -> None:
+    ledger = a_ledger()
+    tell(ledger, *[0.5] * 10)
+    ledger.budget_trials, ledger.budget_s = trials, seconds
+    ledger.families["tree"].seconds = {"cpu": 10.0}
+    assert ledger.spared_models() == 0
+
+    ledger.settled = "its best have not changed"
+
+    assert ledger.spared_models() == spared

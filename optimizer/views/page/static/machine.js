@@ -143,8 +143,8 @@ function sparedView() {
         "Datasets that are done",
         null,
         smallTable(
-          ["dataset", "because", ">slot time"],
-          s.finished.map((d) => [d.dataset, d.reason, span(d.used_s)]),
+          ["dataset", "because", ">slot time", ">models not begun"],
+          s.finished.map((d) => [d.dataset, d.reason, span(d.used_s), d.spared ? d.spared.toLocaleString("en") : NOTHING]),
         ),
       ),
     );
