@@ -38,7 +38,7 @@ import os
 
 
 class Recorded:
-    begins_at_starts = False
+    begins_at_starts = goes_on = False
 
     def optuna_sampler(self, space, seed, workers):
         from optuna.samplers import RandomSampler
@@ -181,8 +181,13 @@ def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: st
     told = [r for r in journal.of("trial_told") if r["state"] != "failed"]
     trials = [Decided(at=r["t"] - begun, family=r["trial"].split("/")[1], state=r["state"], score=r["score"],
                       fit_seconds=r["fit_seconds"], fit_cpu_seconds=r["fit_cpu_seconds"]) for r in told]
-    share = sum(r["fit_cpu_seconds"] for r in told) / max(1e-9, sum(r["seconds"] for r in told))
-    return _showing(name, task, wall, cpu, trials, share * sum(r["seconds"] for r in journal.of("job_lost")))
+    return _showing(name, task, wall, cpu, trials, lost_in_fits(told, journal.of("job_lost")))
+
+
+def lost_in_fits(told: Sequence[Mapping[str, Any]], lost: Sequence[Mapping[str, Any]]) -> float:
+    """CPU seconds inside fits of our jobs that were cut off: of their slot-seconds the share that others had."""
+    used = sum(r["seconds"] * r["slots"] for r in told)
+    return sum(r["seconds"] for r in lost) * sum(r["fit_cpu_seconds"] for r in told) / used if used else 0.0
 
 
 def stock_as_written(task: Task, folder: Path, environment: dict[str, str]) -> Showing:

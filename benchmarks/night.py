@@ -16,6 +16,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.contestants import lost_in_fits
 from benchmarks.models import Made, family_of, read_made, run_study
 from benchmarks.place import frozen_package, markdown, spread, working_folder
 from benchmarks.shared import DATASETS, FOLDER
@@ -38,10 +39,9 @@ def in_fits(made: Made) -> float:
     """CPU seconds inside fits over all cores' seconds from the first job on, those of trials cut off at the end too."""
     journal = read_journal(made.folder)
     told, lost = made.trials, journal.of("job_lost")
-    share = sum(t["fit_cpu_seconds"] for t in told) / sum(t["seconds"] for t in told)
     begun = min(float(record["t"]) for record in journal.of("job_started"))
     wall = max(float(record["t"]) for record in (*told, *lost)) - begun
-    spent = sum(t["fit_cpu_seconds"] for t in told) + share * sum(r["seconds"] for r in lost)
+    spent = sum(t["fit_cpu_seconds"] for t in told) + lost_in_fits(told, lost)
     return spent / (wall * (os.cpu_count() or 1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -10,10 +11,8 @@ from optimizer import guard
 from optimizer.companion import Companion
 from optimizer.process import start_time
 
-
-def mark() -> dict[str, str]:
-    """For the environment of what shall end with this process: all that comes of it has the same, wherever it hides."""
-    return {"OPTIMIZER_RUN": f"{os.getpid()}-{start_time(os.getpid())}"}
+#: Tells apart those of one process.
+_COUNT = itertools.count()
 
 
 class Groups:
@@ -26,8 +25,10 @@ class Groups:
             log: what the guard has to say, which should be nothing.
         """
         self._groups: dict[int, int] = {}
+        #: For the environment of what shall end with us: all that comes of it has the same, wherever it hides.
+        self.mark = {"OPTIMIZER_RUN": f"{os.getpid()}-{start_time(os.getpid())}-{next(_COUNT)}"}
         # Isolated, without site packages, by its path: nothing is loaded but this file.
-        self._guard = Companion([sys.executable, "-I", "-S", guard.__file__, "=".join(*mark().items())], log,
+        self._guard = Companion([sys.executable, "-I", "-S", guard.__file__, "=".join(*self.mark.items())], log,
                                 folder=Path("/"))
 
     @property

@@ -21,7 +21,7 @@ from optimizer.backends.base import WorkerLost
 from optimizer.backoff import pause_s
 from optimizer.ending import AT_ONCE, BY_STEPS, LEAVING, Ending, sooner
 from optimizer.errors import ProtocolFault
-from optimizer.groups import Groups, mark
+from optimizer.groups import Groups
 from optimizer.messages import Command, Event, StopWorker, WorkerRetiring
 from optimizer.resources import Slot, slot_environment
 from optimizer.standstill import Standstill
@@ -118,7 +118,7 @@ class LocalBackend:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "optimizer.worker", msgspec.json.encode(settings).decode()],
-                env=slot_environment(slot, os.environ) | mark(), cwd=logs, pass_fds=inherited,
+                env=slot_environment(slot, os.environ) | self._groups.mark, cwd=logs, pass_fds=inherited,
                 stdin=subprocess.DEVNULL, start_new_session=True,
             )
         except OSError:

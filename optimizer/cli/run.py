@@ -152,7 +152,7 @@ def _reads_from(file: Path, folder: Path) -> bool:
     try:
         datasets = tomllib.loads(file.read_text(encoding="utf-8"))["datasets"]
         trains = [file.parent / Path(d["train"]).expanduser() for d in datasets]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # the last for a home that is nobody's
         return True
     return any(train.resolve().is_relative_to(folder.resolve()) for train in trains)
 

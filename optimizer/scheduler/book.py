@@ -231,7 +231,7 @@ class Book:
             self.close_family(dataset, family, f"its sampler failed: {type(error).__name__}: {error}")
             return None
         if params is None:
-            self.close_family(dataset, family, "there is no point left in its search space that was not asked")
+            self.close_family(dataset, family, "its sampler has no further point")
             return None
         search.next_number += 1
         seed = trial_seed(self._study.seed, trial)

@@ -106,7 +106,8 @@ class DiskKeeper:
         self.expect(dataset, trial_bytes, trials)
         if dataset in self._begun or f"expect {dataset}" in self._said:
             return
-        room = min(self.use.limit, self._room) / max(trial_bytes, 1)
+        others = sum(self._expected.values()) - self._expected[dataset]
+        room = max(0.0, min(self.use.limit, self._room) - self.use.used - others) / max(trial_bytes, 1)
         whole = f"there is room for about {room:,.0f}" if trials is None else (
             f"{trials:,} of them up to {size_text(trials * trial_bytes)}")
         self._events.notice(f"{dataset}: a complete trial keeps up to {size_text(trial_bytes)} of predictions; {whole}")

@@ -31,7 +31,7 @@ class Feeder:
 
     #: Slot name to slot: the run's own, which changes where GPUs are given up.
     slots: dict[str, Slot]
-    #: MiB that the run may hold, and that it might when its slots were made.
+    #: MiB that the run's jobs may hold together, and that they might when its slots were made.
     memory_mb: float
     planned_mb: float
     dispatcher: Dispatcher

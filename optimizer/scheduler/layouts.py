@@ -173,7 +173,8 @@ class Layouts:
             if found is not None:
                 day = time.strftime("%Y-%m-%d", time.localtime(found.at))
                 self._chosen(dataset, known, remembered=True, choice=Choice(
-                    width=found.width, reason=f"as measured for tables of this shape on {day}: {found.reason}"))
+                    width=found.width, reason=f"as measured for tables of this shape on {day}"
+                    + (f": {found.reason}" if found.reason else "")))
         self._set_width(known.choice.width if known.choice else 1)
 
     def _look_for_one(self, dataset: str, known: _Known) -> None:

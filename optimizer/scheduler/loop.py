@@ -46,7 +46,7 @@ from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.feeder import Feeder
 from optimizer.scheduler.layouts import Layouts
 from optimizer.scheduler.logs import try_to_trim_logs
-from optimizer.scheduler.memory import for_jobs, scarce
+from optimizer.scheduler.memory import HELPERS_MB, for_jobs, scarce
 from optimizer.scheduler.monitor import Monitor, ProcessLoad
 from optimizer.scheduler.past import Past, major_changes
 from optimizer.scheduler.politeness import Politeness
@@ -119,15 +119,16 @@ class Scheduler:
         self._recent: deque[RecentTrial] = deque(maxlen=50)
         self._loads: dict[str, ProcessLoad] = {}
         self._versions: dict[str, str] = {}
+        memory_mb = for_jobs(plan.memory_mb)
         self._recovery = Recovery(
-            slots=self._slots, limits=plan.study.resources, memory_mb=plan.memory_mb, dispatcher=self._dispatcher,
-            book=book, backend=backend, events=events, monitor=monitor, start=self._start, told=self._told,
+            slots=self._slots, limits=plan.study.resources, memory_mb=memory_mb, dispatcher=self._dispatcher, book=book,
+            backend=backend, events=events, monitor=monitor, start=self._start, told=self._told,
             is_short_of_disk=lambda: bool(self._storage_trouble()), versions=self._versions)
         self._layouts = Layouts(
             slots=self._slots, dispatcher=self._dispatcher, book=book, backend=backend, events=events,
-            memory_mb=plan.memory_mb, fixed=plan.study.resources.threads_per_slot is not None,
+            memory_mb=memory_mb, fixed=plan.study.resources.threads_per_slot is not None,
             remembered=of_this_machine(os.environ, plan.memory_mb), left_s=self._until_deadline)
-        self._feeder = Feeder(slots=self._slots, memory_mb=plan.memory_mb, planned_mb=plan.memory_mb,
+        self._feeder = Feeder(slots=self._slots, memory_mb=memory_mb, planned_mb=memory_mb,
                               dispatcher=self._dispatcher, book=book, backend=backend, events=events,
                               recovery=self._recovery, layouts=self._layouts)
         self._politeness = Politeness(
@@ -343,10 +344,9 @@ class Scheduler:
         for name, seconds in stood_s.items():
             for part in (self._dispatcher, self._layouts, self._recovery):
                 part.stood_still(name, seconds)
-        at_work = [pids[name] for name, state in self._dispatcher.slots.items() if state.running is not None]
-        memory_mb = for_jobs(self._politeness.terms.memory_mb, self._monitor.others_mb(at_work))
         for holder in (self._feeder, self._recovery, self._layouts):
-            holder.memory_mb = memory_mb
+            holder.memory_mb = for_jobs(self._politeness.terms.memory_mb)
+        self._recovery.beyond_mb = max(0.0, self._monitor.helpers_mb(pids.values()) - HELPERS_MB)
         self._feeder.resting, self._layouts.quiet = self._politeness.resting, self._politeness.share >= 1
         return stood_s
 

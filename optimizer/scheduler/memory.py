@@ -1,14 +1,13 @@
 """Memory as a budget: what a job reserves, whether it fits beside the others, and who holds too much.
 
-The run's limit is for all its processes: what the scheduler, its helpers, the readers of tables and workers without a
-job hold is taken off, and the rest is for jobs. A slot's share is that rest divided by the slots. A job whose family
-has needed more than that on this dataset reserves what was needed, and waits until the others leave it room. Sizes are
-MiB of private memory: pages of mapped tables are shared by all workers and count for none.
+The run's limit is for all its processes: a part is kept for the scheduler and its helpers, and the rest is for jobs. A
+slot's share is that rest divided by the slots. A job whose family has needed more than that on this dataset reserves
+what was needed, and waits until the others leave it room. Sizes are MiB of private memory: pages of mapped tables are
+shared by all workers and count for none.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -18,9 +17,8 @@ MARGIN = 1.25
 SECOND_CHANCE = 2.0
 #: A cap this near to the run's limit cannot be raised.
 WHOLE = 0.95
-#: Share of a run's limit that its jobs may hold, whatever its other processes take: less would be no run at all.
-JOBS_LEAST = 0.5
-_STEP_MB = 64
+#: Kept for the scheduler, the recorder and the other helpers, of a small limit at most half.
+HELPERS_MB = 256.0
 #: The machine's free memory, as a share of all, below which no job starts, and below which one is ended.
 SCARCE, CRITICAL = 0.03, 0.015
 
@@ -46,14 +44,9 @@ class TooMuch:
     lowered: bool = False
 
 
-def for_jobs(limit_mb: float, others_mb: float) -> float:
-    """What of a run's limit is left to its jobs beside its other processes: half of it at least.
-
-    Args:
-        others_mb: held by the scheduler, what writes, shows and reads for it, and workers without a job.
-    """
-    # In steps, so that not every breath of theirs is a new limit.
-    return max(limit_mb - math.ceil(others_mb / _STEP_MB) * _STEP_MB, JOBS_LEAST * limit_mb)
+def for_jobs(limit_mb: float) -> float:
+    """What of a run's limit is its jobs', and its workers' while they have none."""
+    return max(limit_mb - HELPERS_MB, limit_mb / 2)
 
 
 def reservation(*, peak_mb: float, share_mb: float, limit_mb: float) -> float:

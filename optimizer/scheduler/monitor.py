@@ -104,12 +104,12 @@ class Monitor:
         resident, shared = _memory(seen.tree if seen is not None else (pid,))
         return (resident - shared) / 2**20
 
-    def others_mb(self, jobs: Collection[int | None]) -> float:
+    def helpers_mb(self, workers: Collection[int | None]) -> float:
         """Memory in MiB that the whole run holds alone, this process and all below it, without these workers."""
-        at_work = {pid for job in jobs if job is not None
-                   for pid in (self._seen[job].tree if job in self._seen else (job,))}
+        theirs = {pid for worker in workers if worker is not None
+                  for pid in (self._seen[worker].tree if worker in self._seen else (worker,))}
         own = os.getpid()
-        resident, shared = _memory(tuple(pid for pid in (own, *descendants(own)) if pid not in at_work))
+        resident, shared = _memory(tuple(pid for pid in (own, *descendants(own)) if pid not in theirs))
         return (resident - shared) / 2**20
 
     def oom_kill_was_new(self) -> bool:

@@ -4,7 +4,6 @@ the machine, is no reason to leave a dataset out: it is tried again."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,6 @@ from optimizer.child import Child
 from optimizer.config.resolved import FamilyChoice
 from optimizer.datasets.problem import Prepared, Problem
 from optimizer.errors import UserError
-from optimizer.groups import mark
 from optimizer.models.base import SpaceDescription, TableSummary
 from optimizer.search_space import SearchSpace, widened
 
@@ -146,8 +144,7 @@ class Preparation:
             self._answer = {}
             try:
                 self._reader = Child("optimizer.datasets.prepare", [str(self._folder / "data")],
-                                     given=msgspec.json.encode(self._problem), log=self._log, cores=self._cores,
-                                     environment={**os.environ, **mark()})
+                                     given=msgspec.json.encode(self._problem), log=self._log, cores=self._cores)
             except OSError as error:
                 outcomes += self._failed(self._problem, f"its reader could not be started: {error}")
         return outcomes
@@ -183,7 +180,7 @@ class Preparation:
         self._description = b""
         try:
             self._describer = Child("optimizer.models.describe", log=self._log, cores=self._cores, given=_asked_of(
-                name, self._described.summary, self._families), environment={**os.environ, **mark()})
+                name, self._described.summary, self._families))
         except OSError as error:
             outcomes += self._failed(problem, f"its reader could not be started: {error}")
         return outcomes

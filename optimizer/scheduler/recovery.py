@@ -64,6 +64,8 @@ class Recovery:
     is_short_of_disk: Callable[[], bool]
     #: Library versions, for the records of trials that fail.
     versions: Mapping[str, str]
+    #: MiB by which the run's other processes hold more than what is kept for them, as while a large table is read.
+    beyond_mb: float = 0.0
     _watchdog: Watchdog = field(default_factory=Watchdog)
     _endings: dict[str, _Ending] = field(default_factory=dict)
     #: Card to the times at which it has lost a worker.
@@ -102,7 +104,7 @@ class Recovery:
             lease.peak_mb = max(lease.peak_mb, held[name])
             holdings.append(Holding(slot=name, held_mb=held[name], reserved_mb=lease.reserved_mb,
                                     cap_mb=self._cap_mb(name, lease)))
-        for over in too_much(holdings, self.memory_mb):
+        for over in too_much(holdings, self.memory_mb - self.beyond_mb):
             job = over.job
             chance = second_chance(held_mb=job.held_mb, cap_mb=job.cap_mb, limit_mb=self.memory_mb)
             self._endings[job.slot] = _Ending(kind="out_of_memory", blame=False) if over.lowered else _Ending(
@@ -171,10 +173,7 @@ class Recovery:
         self.backend.end(hung.slot, hung.reason)
 
     def _cap_mb(self, slot: str, lease: Lease) -> float:
-        """What a job may hold: its slots' part of what jobs may hold now, or what it has reserved."""
-        planned_mb = sum(one.memory_mb for one in self.slots.values())
-        part = self.memory_mb / planned_mb if math.isfinite(planned_mb) else 1.0
-        return max(self.slots[slot].memory_mb * part * lease.slots, lease.reserved_mb)
+        return max(self.slots[slot].memory_mb * lease.slots, lease.reserved_mb)
 
     # What has happened.
 

@@ -29,6 +29,7 @@ from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.folder import make_folder
 from optimizer.scheduler.lock import RunLock
 from optimizer.scheduler.loop import AT_ONCE, DEADLINE, FINISHED, Plan, Scheduler
+from optimizer.scheduler.memory import for_jobs
 from optimizer.scheduler.monitor import Monitor
 from optimizer.scheduler.past import Past, read_past, remember_number
 from optimizer.scheduler.preparation import READERS, Preparation
@@ -109,7 +110,7 @@ def survey(study: Study, environment: Mapping[str, str], log: Path) -> Machine:
     for name, device in devices.items():
         if device == "any" and gpus and not _can_use(name, gpus, opencl):
             devices[name] = "cpu"
-    plan = plan_slots(cores=cores, gpus=gpus, devices=devices, memory_mb=memory_mb,
+    plan = plan_slots(cores=cores, gpus=gpus, devices=devices, memory_mb=for_jobs(memory_mb),
                       threads_per_slot=study.resources.threads_per_slot)
     kinds = {}
     here = {slot.kind for slot in plan.slots}

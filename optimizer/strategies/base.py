@@ -23,6 +23,9 @@ class Sampler(Protocol):
     #: Whether a search begins at the points that the family knows to do well.
     begins_at_starts: bool
 
+    #: Whether one that enumerates goes on with any points where it has no more of its own.
+    goes_on: bool
+
     def points(
         self, space: SearchSpace, best: Callable[[int], Sequence[Mapping[str, Any]]],
     ) -> Iterator[dict[str, Any]] | None:

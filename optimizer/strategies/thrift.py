@@ -9,7 +9,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from optimizer.strategies.parzen import FrugalTPESampler
 
@@ -20,22 +20,22 @@ _RIDGE = 1.0
 
 
 class ThriftyTPESampler(FrugalTPESampler):
-    """Weighs the chance that a candidate is among the good ones against the seconds that it takes.
+    """Weighs what a candidate promises against the seconds that it takes.
 
-    Expected improvement per second (Snoek, Larochelle and Adams 2012), in the terms of TPE: with the densities l of the
-    good trials, g of the others and the share of good ones, the chance is ``share * l / (share * l + (1 - share) * g)``
-    (Bergstra et al. 2011). What a fold takes is learned from those so far: its logarithm, linear and square in each
-    parameter.
+    Expected improvement per second (Snoek, Larochelle and Adams 2012), in the terms of TPE: candidates are ranked by
+    the density of the good trials over that of the others (Bergstra et al. 2011), here over a power of the cost, too.
+    What a fold takes is learned from those so far: its logarithm, linear and square in each parameter. The chance
+    itself that a candidate is a good one, which that ratio gives, was tried in its place and lost: it is near one for
+    all candidates, so that cost alone decided.
     """
 
     def __init__(self, *, thrift: float, **settings: Any) -> None:
-        """``thrift``: 0 for plain TPE, 1 for the most good trials per second."""
+        """``thrift``: power of the cost; 0 for plain TPE."""
         super().__init__(**settings)
         self._thrift = thrift
         #: Logarithm of the seconds of a fold, by the number of its trial.
         self._costs: dict[int, float] = {}
         self._space: dict[str, BaseDistribution] = {}
-        self._finished = 0
         #: By parameters: at how many known costs the model was made, and the model.
         self._models: dict[tuple[str, ...], tuple[int, np.ndarray]] = {}
 
@@ -45,21 +45,14 @@ class ThriftyTPESampler(FrugalTPESampler):
 
     def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         self._space = search_space
-        self._finished = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
         return super()._sample(study, trial, search_space)
 
     def _weigh(self, samples: dict[str, np.ndarray], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator,
                ) -> np.ndarray:
         ratios = super()._weigh(samples, mpe_below, mpe_above)
         costs = self._expected_costs(samples)
-        if costs is None:
-            return ratios
-        assert self._gamma is not None  # noqa: S101 - for the type checker: Optuna sets it before it weighs
-        share = self._gamma(self._finished) / self._finished
-        # The logarithm of the chance, without leaving what floating point can tell apart.
-        chances = -np.logaddexp(0.0, math.log((1 - share) / share) - ratios)
-        weighed: np.ndarray = chances - self._thrift * costs
-        return weighed
+        # Both are logarithms.
+        return ratios if costs is None else ratios - self._thrift * costs
 
     def _expected_costs(self, samples: dict[str, np.ndarray]) -> np.ndarray | None:
         """Logarithms of seconds, up to a constant; ``None`` while too little is known."""

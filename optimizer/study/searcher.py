@@ -89,6 +89,8 @@ class Searcher:
             self._add_running(trial, point)
         elif self._points is None:
             point = self._sampled(trial, wanted)
+        elif self._sampler.goes_on and (point := self._unseen()) is not None:
+            self._add_running(trial, point)
         return None if point is None else self._asked(point)
 
     def resume(self, trial: str, params: Mapping[str, Any]) -> None:
@@ -180,7 +182,9 @@ class Searcher:
         chance = random.Random(f"{self._seed}/{len(self._seen)}")  # noqa: S311 - the same after a restart, no secret
         drawn = (self.space.random_point(chance) for _ in range(DRAWS))
         point = next((p for p in drawn if _key(p) not in self._seen), None)
-        if point is None and self._size is not None and self._size <= WALKED:
+        if self._size is None:
+            self._size = self.space.size()
+        if point is None and self._size <= WALKED:
             point = next((p for p in self.space.all_points() if _key(p) not in self._seen), None)
         return point
 

@@ -118,8 +118,7 @@ def _run_started(told: Told, record: Record) -> None:
         number=int(record["incarnation"]), pid=int(record["pid"]), version=str(record["version"]), started=at,
         ended=at, slots=len(record.get("slots", ())), study=dict(record.get("study", {})),
     ))
-    # A resumed run may go on with datasets that had failed or used their time, and with families that had stopped.
-    told.stops.clear()
+    # A resumed run may go on with datasets that had failed or used their time.
     for dataset in told.datasets.values():
         dataset.finished = ""
 
@@ -139,6 +138,12 @@ def _dataset_finished(told: Told, record: Record) -> None:
     view = told.datasets[str(record["dataset"])]
     view.finished, view.used_s = str(record["reason"]) or "finished", float(record["used_s"])
     view.spared = int(record.get("spared", 0))
+
+
+def _trial_asked(told: Told, record: Record) -> None:
+    """A family that is asked again, as after a restart, is stopped no more."""
+    dataset, family, _ = split_trial_id(str(record["trial"]))
+    told.stops[:] = [s for s in told.stops if s.moved or s.family != family or s.dataset not in (dataset, None)]
 
 
 def _trial_told(told: Told, record: Record) -> None:
@@ -186,6 +191,7 @@ _READERS: dict[str, Callable[[Told, Record], None]] = {
     "dataset_ready": _dataset_ready,
     "dataset_failed": _dataset_failed,
     "dataset_finished": _dataset_finished,
+    "trial_asked": _trial_asked,
     "trial_told": _trial_told,
     "models_dropped": _models_dropped,
     "predictions_evicted": _predictions_evicted,

@@ -41,6 +41,4 @@ def test_every_trial_of_a_large_table_has_a_first_look_and_the_hopeless_end_with
     assert ended_there, "nobody ended with the look"
     assert all(record["state"] == "pruned" for record in ended_there)
     assert {record["params"]["learning_rate"] for record in ended_there} == {0.0001}
-    whole = [record for record in told if record["state"] == "complete"]
-    assert max(record["seconds"] for record in ended_there) < min(record["seconds"] for record in whole)
     assert "after a first look" in (tmp_path / "large" / "summary.txt").read_text()

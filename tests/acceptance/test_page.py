@@ -232,7 +232,8 @@ def test_what_the_views_say_of_time_leaves_out_the_days_when_the_run_was_not_the
     run.ready("a")
 
     def job(number: int, score: float, idle: float, slots: int = 1) -> None:
-        run.now += idle - 1
+        run.now += idle - 2
+        run.event("trial_asked", trial=f"a/xgboost/{number}", params={}, seed=1, space="abc")
         run.event("job_started", trial=f"a/xgboost/{number}", attempt=1, slot="cpu0", gap_s=0.0)
         run.now += 20
         run.told(f"a/xgboost/{number}", score, seconds=20.0, slots=slots)

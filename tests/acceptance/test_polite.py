@@ -108,8 +108,10 @@ def test_quiet_hours_that_last_all_day_let_nothing_start(tmp_path: Path) -> None
     assert run.wait() == 3
 
 
+@pytest.mark.whole_machine
 def test_quiet_hours_may_leave_it_a_part(tmp_path: Path) -> None:
-    run = started(tmp_path, "cores = 1\nquiet_hours = ['00:00-12:00', '12:00-00:00']\nquiet_cpu_limit = '40%'")
+    run = started(tmp_path, "cores = 1\nstep_back = false\nquiet_hours = ['00:00-12:00', '12:00-00:00']\n"
+                            "quiet_cpu_limit = '40%'")
     time.sleep(2)
     assert 0.2 <= share_of(run, 6) <= 0.46
     run.process.send_signal(signal.SIGINT)

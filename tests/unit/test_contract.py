@@ -132,7 +132,7 @@ def test_a_defect_is_found_by_the_claims_that_are_about_it(own: Path, defect: st
 @pytest.mark.parametrize(("name", "kept", "found"), [
     ("tidy", "kept = np.ones(2_000_000)", ""),
     ("leaky", "Least.kept = [*getattr(Least, 'kept', ()), np.ones(2_000_000)]", "MiB more are held after each fit"),
-    ("greedy", "Least.kept = np.ones(80_000_000)", "MiB stay behind after a fit"),
+    ("greedy", "Least.kept = getattr(Least, 'kept', None) or [np.ones(70_000_000)]", "MiB stay behind after a fit"),
 ])
 def test_a_family_that_holds_on_to_memory_is_found(own: Path, name: str, kept: str, found: str) -> None:
     own.write_text(FILE.replace("# fit", kept).replace('"least"', f'"{name}"'), "utf-8")

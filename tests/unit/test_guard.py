@@ -13,7 +13,7 @@ import pytest
 from stubs.waiting import until
 
 from optimizer import guard
-from optimizer.groups import Groups, mark
+from optimizer.groups import Groups
 from optimizer.process import start_time
 
 
@@ -127,16 +127,16 @@ def test_what_has_the_run_s_mark_ends_too_wherever_it_hides(
     tmp_path: Path, sleepers: list[subprocess.Popen[bytes]],
 ) -> None:
     script = "import subprocess; print(subprocess.Popen(['sleep', '600'], stdout=-3, start_new_session=True).pid)"
-    hidden, other = (int(subprocess.check_output([sys.executable, "-c", script], env={**os.environ, **extra}))
-                     for extra in (mark(), {"OPTIMIZER_RUN": "another"}))
-    living = Groups(tmp_path / "guard.log")
+    living, others = Groups(tmp_path / "guard.log"), Groups(tmp_path / "other.log")
+    hidden, other = (int(subprocess.check_output([sys.executable, "-c", script], env={**os.environ, **groups.mark}))
+                     for groups in (living, others))
     living.add(sleepers[0].pid)
 
     living.close()
 
     assert sleepers[0].wait() == -signal.SIGKILL
     until(lambda: start_time(hidden) is None)
-    assert start_time(other) is not None, "of another run"
+    assert start_time(other) is not None, "of others of the same process"
     os.kill(other, signal.SIGKILL)
 
 

@@ -74,11 +74,6 @@ def test_a_machine_that_is_nearly_full_gets_no_new_job_and_then_one_back() -> No
     assert to_give_back(100.0, 10_000.0, {}) is None
 
 
-@pytest.mark.parametrize(("limit", "others", "left"), [
-    (2000.0, 0.0, 2000.0), (2000.0, 1.0, 1936.0), (2000.0, 64.0, 1936.0), (2000.0, 65.0, 1872.0),
-    (2000.0, 1900.0, 1000.0), (300.0, 250.0, 150.0),
-])
-def test_jobs_have_what_the_other_processes_of_the_run_leave_and_half_at_least(
-    limit: float, others: float, left: float,
-) -> None:
-    assert for_jobs(limit, others) == left
+@pytest.mark.parametrize(("limit", "left"), [(2000.0, 1744.0), (512.0, 256.0), (300.0, 150.0)])
+def test_a_part_of_the_limit_is_kept_for_the_helpers_and_half_at_most(limit: float, left: float) -> None:
+    assert for_jobs(limit) == left

@@ -72,7 +72,7 @@ def test_a_worker_is_counted_with_what_it_started() -> None:
     parent.communicate()
 
 
-def test_what_the_run_holds_beside_its_jobs_is_all_below_it_but_they() -> None:
+def test_what_the_run_holds_beside_its_workers_is_all_below_it_but_they() -> None:
     script = "held = b'x' * 2**26; print(flush=True); input()"
     job, other = (subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
                   for _ in range(2))
@@ -80,10 +80,10 @@ def test_what_the_run_holds_beside_its_jobs_is_all_below_it_but_they() -> None:
         assert child.stdout is not None
         child.stdout.readline()
     monitor = Monitor(None)
-    whole = monitor.others_mb([])
+    whole = monitor.helpers_mb([])
 
     assert whole >= 128
-    assert 60 <= whole - monitor.others_mb([job.pid, None]) <= 100
+    assert 60 <= whole - monitor.helpers_mb([job.pid, None]) <= 100
     for child in (job, other):
         child.kill()
         child.communicate()

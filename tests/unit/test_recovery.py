@@ -330,6 +330,21 @@ def test_a_limit_that_was_lowered_ends_a_job_and_blames_nobody(scene: Scene) -> 
     assert [(r.attempt, r.faults, r.needs_mb) for r in scene.dispatcher.retries] == [(2, 0, 1000.0)]
 
 
+def test_a_job_is_given_back_where_the_helpers_hold_what_the_limit_lacks(scene: Scene) -> None:
+    for slot in (scene.first, scene.second):
+        scene.run(slot).reserved_mb = 1000.0
+    scene.monitor.held = 900.0
+    scene.recovery.watch_memory(math.inf, 4000.0)
+    assert not scene.backend.asked, "within the limit together"
+    scene.recovery.beyond_mb = 300.0
+
+    scene.recovery.watch_memory(math.inf, 4000.0)
+    [(_, slot, reason)] = scene.backend.asked
+    scene.lose(slot, WorkerLost(reason=reason))
+
+    assert [(r.attempt, r.faults, r.needs_mb) for r in scene.dispatcher.retries] == [(2, 0, 1000.0)]
+
+
 def test_what_a_trial_held_is_in_its_record_and_its_family_remembers(scene: Scene) -> None:
     lease = scene.run()
     scene.monitor.held = 800.0

@@ -39,6 +39,7 @@ class CoarseToFine:
     """Rounds of grids, each around the best points of those before."""
 
     begins_at_starts = True
+    goes_on = True
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Never asked, since the points are enumerated; Optuna wants a sampler all the same."""

@@ -23,6 +23,7 @@ class Grid:
     """Our own enumeration: Optuna's grid sampler knows no conditions and repeats points when resumed."""
 
     begins_at_starts = False
+    goes_on = False
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Never asked, since the points are enumerated; Optuna wants a sampler all the same."""

@@ -15,6 +15,7 @@ class Qmc:
     """A low-discrepancy sequence over numbers; choices are drawn at random."""
 
     begins_at_starts = True
+    goes_on = True
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Optuna's quasi-Monte Carlo sampler."""

@@ -15,6 +15,7 @@ class Random:
     """Uniform over each domain, in the logarithm where the domain says so."""
 
     begins_at_starts = True
+    goes_on = True
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Optuna's random sampler."""

@@ -30,6 +30,7 @@ class Tpe:
     """Random at first, then where good trials are dense and bad ones are not."""
 
     begins_at_starts = True
+    goes_on = True
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Optuna's TPE with every choice of ours written out."""
