@@ -74,10 +74,10 @@ def test_an_importance_is_weighed_anew_when_there_is_more_to_weigh(tmp_path: Pat
     run.told("a/xgboost/1", 0.91)
     live.changes(-1, -1)
     assert "2 scored" in live.importance("a", "xgboost")["missing"]
-    assert "0 scored" in live.importance("nothing", "of it")["missing"]
+    assert live.importance("nothing", "of it") == {"missing": "no trial"}
 
 
-def test_an_unknown_trial_is_answered_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_trial_is_answered_so(tmp_path: Path) -> None:
     small(tmp_path)
-    with pytest.raises(UserError, match="did you mean 'a/xgboost/0'"):
+    with pytest.raises(UserError, match="this run has no told trial 'a/xgbost/0'"):
         LivePage(tmp_path).plots("a/xgbost/0")
