@@ -6,6 +6,8 @@ import contextlib
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,8 @@ import pytest
 
 from tests.acceptance.studies import optimizer, write_study
 from tests.chaos import checker
-from tests.chaos.evidence import journal_lines, whole_record
+from tests.chaos.evidence import journal_lines, ticks_since_boot, whole_record
+from tests.chaos.nemesis import Nemesis
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +132,21 @@ def test_what_is_no_longer_told_is_seen(sound: Path, tmp_path: Path) -> None:
     without_last_told(folder)
     assert not grows.look().holds
     assert len(grows.lost) == 1
+
+
+def test_an_orphan_is_who_began_before_the_kill_and_not_who_belongs_to_the_next_scheduler(tmp_path: Path) -> None:
+    nemesis = Nemesis(tmp_path / "small.toml", [])
+    # Like one of the run's own: a module's name and the run's folder among its words.
+    like_ours = [sys.executable, "-c", "input()", "optimizer.views.dashboard", str(nemesis.folder)]
+    before = ticks_since_boot() - 1
+    with subprocess.Popen(like_ours, stdin=subprocess.PIPE) as child:
+        try:
+            nemesis._count_orphans([], before)
+            assert nemesis.report.orphans == []
+            nemesis._count_orphans([], ticks_since_boot())
+            assert f"dashboard {child.pid}" in "".join(nemesis.report.orphans)
+        finally:
+            child.kill()
 
 
 def test_the_checker_shares_no_code_with_what_it_checks() -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -196,6 +197,11 @@ def process(pid: int) -> Process | None:
         return None
     arguments = tuple(os.fsdecode(a) for a in command.split(b"\0") if a)
     return Process(pid=pid, started=int(stat[19]), parent=int(stat[1]), state=stat[0].decode(), arguments=arguments)
+
+
+def ticks_since_boot() -> int:
+    """Now, as `Process.started` counts."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
 
 
 def processes() -> list[Process]:

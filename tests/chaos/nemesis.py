@@ -31,6 +31,7 @@ from tests.chaos.evidence import (
     processes_of,
     read_journal,
     scheduler_of,
+    ticks_since_boot,
 )
 from tests.chaos.faults import SCHEDULER_KILLS, WORKER_KILLS, Fault
 
@@ -352,7 +353,8 @@ class Nemesis:
             if action == "corrupt":
                 self._corrupted_at = self._starts_so_far()
         self._run.kill()
-        self._later(ORPHAN_S, lambda: self._count_orphans([me, *mine]))
+        killed = ticks_since_boot()
+        self._later(ORPHAN_S, lambda: self._count_orphans([me, *mine], killed))
         return f"pid {me.pid} with {len(mine)} children"
 
     def _hold(self, target: Process, seconds: float) -> str:
@@ -374,14 +376,15 @@ class Nemesis:
         self._later(seconds, lambda: damage.empty(disk))
         return f"{taken / 2**20:.0f} MiB for {seconds:.1f} s"
 
-    def _count_orphans(self, old: list[Process]) -> None:
-        """Whoever belonged to the scheduler that was killed and lives still."""
+    def _count_orphans(self, old: list[Process], killed: int) -> None:
+        """Whoever belonged to the scheduler that was killed (at `killed`, in ticks) and lives still.
+
+        What began after that belongs to a later scheduler, which may have been killed since: its own count is to come.
+        """
         present = {(p.pid, p.started): p for p in processes()}
         left = [one for p in old if (one := present.get((p.pid, p.started))) is not None]
-        current = process(self._run.pid) if self._run is not None else None
         # Those that were started after the last look, too.
-        left += [p for p in processes_of(self.folder) if p not in left
-                 and p.pid != (current.pid if current else 0) and (current is None or p.started < current.started)]
+        left += [p for p in processes_of(self.folder) if p not in left and p.started <= killed]
         self.report.left_to_init += sum(p.state == "Z" for p in left)
         for p in left:
             if p.state != "Z":
