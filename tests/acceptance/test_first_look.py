@@ -40,5 +40,10 @@ def test_every_trial_of_a_large_table_has_a_first_look_and_the_hopeless_end_with
     ended_there = [record for record in told if not record["fold_scores"]]
     assert ended_there, "nobody ended with the look"
     assert all(record["state"] == "pruned" for record in ended_there)
-    assert {record["params"]["learning_rate"] for record in ended_there} == {0.0001}
+    # With so few trees one learning rate learns next to nothing, and some shapes of the other learn little.
+    assert {record["params"]["learning_rate"] for record in told if record["state"] == "complete"} >= {0.3}
+    best = min((record for record in told if record["score"] is not None), key=lambda record: record["score"])
+    assert all(record["look_score"] > best["look_score"] for record in ended_there)
+    later = [record for record in told[10:] if record["params"]["learning_rate"] == 0.0001]
+    assert [record["trial"] for record in later if record["fold_scores"]] == [], "a hopeless one went past its look"
     assert "after a first look" in (tmp_path / "large" / "summary.txt").read_text()
