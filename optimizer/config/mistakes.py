@@ -25,6 +25,8 @@ _EXPECTED = {
     "dict_type": "a table",
     "model_type": "a table",
 }
+#: A list's key, and what is wrong with a member of it.
+_InList = tuple[Key, str]
 #: What is missing, where a key must be given.
 _REQUIRED = {"datasets": "at least one [[datasets]]", "train": "the path of the training table"}
 #: Most mistakes that are explained: a screen full; beyond, the file is of another kind.
@@ -44,7 +46,9 @@ class Mistakes:
             flags: top-level keys that the command line has set, and by which flag.
         """
         self._path, self._text, self._flags = path, text, flags
-        self._found: list[tuple[int, str]] = []
+        self._found: list[tuple[int, str, _InList | None]] = []
+        #: How many more members of a list have the same mistake.
+        self._alike: dict[_InList, int] = {}
         self._left_out = 0
         self._places: dict[Key, int] | None = None
 
@@ -52,23 +56,27 @@ class Mistakes:
         return bool(self._found)
 
     def add(self, key: Key, text: str) -> None:
-        """Note a mistake at this key."""
+        """Note a mistake at this key; of members of one list that have the same, the first is shown."""
+        alike = (key[:-1], text) if key and isinstance(key[-1], int) else None
+        if alike is not None and alike in self._alike:
+            self._alike[alike] += 1
+            return
         if len(self._found) >= _MOST:
             self._left_out += 1
             return
+        if alike is not None:
+            self._alike[alike] = 0
         flag = self._flags.get(str(key[0])) if key else None
         if flag is not None:
-            self._found.append((0, f"{flag}: {text}"))
+            self._found.append((0, f"{flag}: {text}", alike))
             return
         line = self._line(key)
         place = f"{self._path}:{line}" if line else self._path
-        self._found.append((line or 0, f"{place}: {written_key(key)}: {text}" if key else f"{place}: {text}"))
+        self._found.append((line or 0, f"{place}: {written_key(key)}: {text}" if key else f"{place}: {text}", alike))
 
     def add_all(self, error: ValidationError) -> None:
         """Note what pydantic found."""
-        details = error.errors(include_url=False)
-        self._left_out += len(details[_MOST:])
-        for detail in details[:_MOST]:
+        for detail in error.errors(include_url=False):
             text = _explained(detail, detail["loc"])
             if text is not None:
                 self.add(detail["loc"], text)
@@ -77,7 +85,9 @@ class Mistakes:
         """Raise `StudyFileError` with every mistake in the order of the file, if there is one."""
         if not self._found:
             return
-        lines = _listed_once(dict.fromkeys(text for _, text in sorted(self._found, key=lambda mistake: mistake[0])))
+        once = {text: alike for _, text, alike in sorted(self._found, key=lambda mistake: mistake[0])}
+        lines = [line + (_and_more(self._alike[alike]) if alike else "")
+                 for line, alike in zip(_listed_once(once), once.values(), strict=True)]
         if self._left_out:
             lines.append(f"{self._path}: and {self._left_out} more mistakes; mend these first")
         raise StudyFileError(lines)
@@ -86,6 +96,10 @@ class Mistakes:
         if self._places is None:
             self._places = find_places(self._text)
         return nearest(self._places, key)
+
+
+def _and_more(members: int) -> str:
+    return f"; and so {members:,} more of this list" if members else ""
 
 
 def _listed_once(lines: Iterable[str]) -> list[str]:

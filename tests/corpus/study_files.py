@@ -132,7 +132,8 @@ SIZE = (
     _file("a number of five thousand digits", "seed = " + "9" * 5000, "64 bits", line=None),
     _file("a key of a hundred thousand letters", "k" * 100_000 + " = 1", "unknown key"),
     _file("text of a hundred thousand letters", f'sampler = "{"s" * 100_000}"', "no sampler is called"),
-    _file("a list of fifty thousand families", f"families = [{'1, ' * 50_000}]", "families[0]", "and 49981 more"),
+    _file("a list of fifty thousand families", f"families = [{'1, ' * 50_000}]", "families[0]",
+          "and so 49,999 more of this list"),
     _file("a hundred and fifty unknown keys", "\n".join(f"k{i} = {i}" for i in range(150)), "k0", "and 130 more"),
 )
 

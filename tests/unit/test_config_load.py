@@ -265,6 +265,14 @@ def test_what_is_known_is_listed_once_however_many_keys_are_not() -> None:
     assert "zzzz: unknown key; known here: " in third  # another table, with other keys
 
 
+@pytest.mark.usefixtures("here")
+def test_the_same_mistake_in_many_members_of_a_list_is_said_once_and_counted() -> None:
+    first, other = mistakes("families = [1, 2, 1, 1]\n" + ONE)
+
+    assert first == "x.toml:1: families[0]: found 1, expected text in quotes; and so 2 more of this list"
+    assert other == "x.toml:1: families[1]: found 2, expected text in quotes"
+
+
 # Mistakes, one claim each: the text, and the message without its ``x.toml:``.
 
 
