@@ -81,7 +81,7 @@ def example(name: str, datasets: Path, folder: Path) -> Study:
 ])
 def test_a_study_file_of_the_examples_is_sound(name: str, shared_datasets: Path, tmp_path: Path) -> None:
     study = example(name, shared_datasets, tmp_path)
-    assert all(Path(problem.train).resolve().is_relative_to(shared_datasets) for problem in study.datasets)
+    assert all(Path(problem.train).resolve().is_relative_to(shared_datasets.resolve()) for problem in study.datasets)
     assert study.time_per_dataset_s == 60
     assert (study.folds, study.seed) == (5, 42)
 
@@ -89,7 +89,7 @@ def test_a_study_file_of_the_examples_is_sound(name: str, shared_datasets: Path,
 def test_the_study_of_the_eight_files_has_them_all(shared_datasets: Path, tmp_path: Path) -> None:
     study = example("s5e7", shared_datasets, tmp_path)
     assert [p.name for p in study.datasets] == [f"train_corrected_0{i}" for i in range(1, 9)]
-    tables = shared_datasets / "s5e7"
+    tables = shared_datasets.resolve() / "s5e7"
     assert {Path(p.test or "").resolve() for p in study.datasets} == {tables / "test.csv"}
     assert {Path(p.sample_submission or "").resolve() for p in study.datasets} == {tables / "sample_submission.csv"}
     assert {p.metric for p in study.datasets} == {"accuracy"}
