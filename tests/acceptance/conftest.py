@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from optimizer.models.opencl import OpenCLDevice, OpenCLFault, list_devices
+from tests.acceptance.studies import STARTED
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +20,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running() -> Iterator[None]:
+    """A test that fails half way leaves no run behind to disturb those after it."""
+    yield
+    while STARTED:
+        run = STARTED.pop()
+        if run.process.poll() is None:
+            run.kill()
 
 
 @pytest.fixture(scope="session", autouse=True)

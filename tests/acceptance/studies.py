@@ -22,6 +22,10 @@ QUICK = "\n".join(f"[family.{name}.space]\niterations = 40\nlearning_rate = {{lo
                   for name in FAMILIES)
 
 
+#: Every run that a test has started and looks at; what a failed test leaves going is killed from this list.
+STARTED: list[Started] = []
+
+
 def write_tables(folder: Path, *, kind: str = "binary", columns: int = 8) -> None:
     """``train.csv``, ``test.csv`` and ``sample_submission.csv`` of a set that scikit-learn carries."""
     from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
@@ -74,6 +78,9 @@ class Started:
 
     process: subprocess.Popen[bytes]
     folder: Path
+
+    def __post_init__(self) -> None:
+        STARTED.append(self)
 
     def wait(self, timeout_s: float = 240) -> int:
         """Its exit code."""

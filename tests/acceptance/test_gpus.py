@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from optimizer.models.opencl import OpenCLDevice
-from tests.acceptance.studies import FAMILIES, QUICK, Started, events, optimizer, processes_of, start, write_study
+from tests.acceptance.studies import (
+    FAMILIES,
+    QUICK,
+    Record,
+    Started,
+    events,
+    optimizer,
+    processes_of,
+    start,
+    write_study,
+)
 
 STUBS = Path(__file__).resolve().parents[1] / "stubs"
 TWO_CARDS = {
@@ -34,21 +44,28 @@ def facts(pid: int) -> dict[str, str]:
             "omp": environment["OMP_NUM_THREADS"], "cores": ",".join(sorted(cores))}
 
 
-def workers(run: Started, number: int) -> dict[str, int]:
-    """Slot to pid, once so many workers are ready."""
-    records = run.until(lambda rs: len({r["slot"] for r in rs if r["event"] == "worker_ready"}) >= number)
-    return {r["slot"]: r["pid"] for r in records if r["event"] == "worker_ready"}
+def facts_of_workers(run: Started, number: int) -> dict[str, dict[str, str]]:
+    """The facts of each slot's first worker, looked at as soon as it is ready."""
+    seen: dict[str, dict[str, str]] = {}
+
+    def all_seen(records: list[Record]) -> bool:
+        for record in records:
+            if record["event"] == "worker_ready" and record["slot"] not in seen:
+                seen[record["slot"]] = facts(record["pid"])
+        return len(seen) >= number
+
+    run.until(all_seen)
+    return seen
 
 
 @needs_two_cores
 def test_every_worker_has_its_own_card_and_cores_and_no_other(tmp_path: Path) -> None:
-    # More than there is time for: the workers shall be there when they are looked at.
-    study = write_study(tmp_path, 'trials = 5000\nfolds = 2\n[resources]\ncores = 2')
+    # More than there is time for, and slow: after its first job a card is left alone here, and its worker ends.
+    slow = QUICK.replace("40", "4000").replace("low = 0.1, high = 0.3", "low = 0.001, high = 0.002")
+    study = write_study(tmp_path, 'trials = 5000\nfolds = 2\n[resources]\ncores = 2', extra=slow)
     run = start(study, env=ENVIRONMENT)
-    pids = workers(run, 3)
+    have = facts_of_workers(run, 3)
     first, second = sorted(os.sched_getaffinity(0))[:2]
-
-    have = {slot: facts(pid) for slot, pid in pids.items()}
 
     assert have == {
         "gpu0": {"cuda": "GPU-00000000-aaaa", "order": "PCI_BUS_ID", "omp": "1", "cores": str(first)},

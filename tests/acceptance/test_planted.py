@@ -16,8 +16,8 @@ from tests.acceptance.studies import FAMILIES, QUICK, events, optimizer, process
 PLANTED = Path(__file__).resolve().parents[1] / "stubs" / "planted"
 BAD = ("planted_hang", "planted_hoard", "planted_nan", "planted_segfault", "planted_shout")
 #: Budget of the dataset, and when the run ends whatever its workers do.
-SECONDS, DEADLINE = 50, 100
-LIMITS = '[resources]\nfold_time_limit = "8s"\nmemory_limit = "2GiB"\n'
+SECONDS, DEADLINE = 36, 90
+LIMITS = '[resources]\nfold_time_limit = "6s"\nmemory_limit = "2GiB"\n'
 
 
 def family_of(record: Record) -> str:
