@@ -1,16 +1,18 @@
-"""Which layout finishes most trials: every fixed choice of slots and threads on five shapes of table.
+"""Which layout finishes most trials: every fixed one, and the one that a run chooses itself, on five shapes of table.
 
     .venv/bin/python -m benchmarks.layouts --points 4
 
-Each layout evaluates the same recorded points of each family, whole, in turn and in an order that changes with the
-round. Rates are taken from the first told trial to the last, so that loading libraries and reading the table, which
-are the same for all, do not hide the difference.
+Each evaluates the same recorded points of each family, whole, in turn and in an order that changes with the round.
+Rates are taken from the first told trial to the last, so that loading libraries and reading the table, which are the
+same for all, do not hide the difference. A run that chooses itself begins without memory, measures on folds of these
+trials, and what its slots idle for that is in its rate.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +21,31 @@ import pandas as pd
 from benchmarks.contestants import RECORDED, Showing, encoded, ours, recorded
 from benchmarks.place import fresh, frozen_package, markdown, spread, working_folder
 from benchmarks.shared import DATASETS, Dataset
+from optimizer.layout import slot_words
+from tests.chaos.evidence import read_journal
 
 #: Shape to the dataset that has it; the last is generated.
 SHAPES = {
     "60 x 400": "gasoline_nir", "18,000 x 8": "s5e7", "54,000 x 9": "diamonds", "4,000 x 378": "mercedes_greener",
     "1,000,000 x 30": "",
 }
+OWN = "left to itself"
 
 
-def layouts(cores: int) -> list[int]:
-    """Threads of a slot, for every way to cut the cores into slots of one size."""
-    return [threads for threads in range(1, cores + 1) if cores % threads == 0]
+def layouts(cores: int) -> dict[str, str]:
+    """Name to lines of the study file, for every way to cut the cores into slots of one size, and the run's own."""
+    fixed = [threads for threads in range(1, cores + 1) if cores % threads == 0]
+    return {**{slot_words(cores // n, n): f"threads_per_slot = {n}" for n in fixed}, OWN: ""}
+
+
+def chosen(run: Path) -> tuple[str, float]:
+    """What a run chose for itself, and of its slots' time the share in percent that they idled to find out."""
+    journal = read_journal(run)
+    told = journal.of("trial_told")
+    idle_s = sum(record["seconds"] for record in journal.of("slot_lent"))
+    choices = [slot_words(record["slots"], record["threads"]) for record in journal.of("layout_chosen")]
+    used_s = sum(record["seconds"] * record["slots"] for record in told) + idle_s
+    return choices[-1] if choices else "not yet", 100 * idle_s / used_s
 
 
 def large_table(path: Path, rows: int = 1_000_000, columns: int = 30) -> Dataset:
@@ -58,23 +74,32 @@ def main() -> None:
     options = parser.parse_args()
     folder = working_folder(options.folder, "layouts")
     frozen = frozen_package(folder, RECORDED)
-    cores = len(os.sched_getaffinity(0))
+    arms = layouts(len(os.sched_getaffinity(0)))
     rows: list[tuple[object, ...]] = []
     for number, shape in enumerate(options.shapes.split(";")):
         known = DATASETS.get(SHAPES[shape])
         task = encoded(f"shape{number}", known or large_table(folder / "large.csv"), folder, frozen)
-        rates: dict[int, list[float]] = {threads: [] for threads in layouts(cores)}
+        rates: dict[str, list[float]] = {name: [] for name in arms}
+        choices: list[str] = []
+        idle: list[float] = []
         for one in range(options.rounds):
             points = recorded(task, one + 1, options.points)
-            for threads in sorted(rates, reverse=bool(one % 2)):
-                place = fresh(folder / f"shape{number}-{one}-{threads}")
-                showing = ours(points, place, frozen, resources=f"threads_per_slot = {threads}",
-                               name=f"{threads} threads")
-                rates[threads].append(rate(showing))
-                print(f"{shape}, {cores // threads} slots of {threads}: {rates[threads][-1]:.0f} trials an hour",
-                      flush=True)
-        rows += [(shape, cores // threads, threads, spread(found)) for threads, found in rates.items()]
-    text = markdown(("shape", "slots", "threads", "trials an hour"), rows)
+            for name in reversed(arms) if one % 2 else arms:
+                place = fresh(folder / f"shape{number}-{one}-{name.replace(' ', '-')}")
+                rates[name].append(rate(ours(points, place, frozen, resources=arms[name], name=name)))
+                said = f"{shape}, {name}: {rates[name][-1]:.0f} trials an hour"
+                if name == OWN:
+                    choice, share = chosen(place / "ours")
+                    choices.append(choice)
+                    idle.append(share)
+                    said += f", chose {choice}, idled {share:.1f} %"
+                print(said, flush=True)
+        best = max(statistics.median(found) for found in rates.values())
+        rows += [(shape, name, spread(found), f"{statistics.median(found) / best:.2f}",
+                  *(("; ".join(choices), spread(idle)) if name == OWN else ("", "")))
+                 for name, found in rates.items()]
+    text = markdown(("shape", "layout", "trials an hour", "of the best", "chose, round by round",
+                     "idled to find out, %"), rows)
     (folder / "layouts.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 

@@ -88,7 +88,8 @@ PARTS = {
     "pruning live": Part("Searches with and without pruning", (
         "Of the same length, in turn, with the same seeds; what is saved goes into more trials."), ("pruning", "live")),
     "layouts": Part("Threads inside a fit against trials side by side", (
-        "Every way to cut two cores into slots, on five shapes of table; the same recorded points for each."),
+        "Every way to cut two cores into slots, on five shapes of table; the same recorded points for each. A run that "
+        "is left to itself knows nothing beforehand and measures on its own trials."),
         ("layouts",)),
     "models": Part("Three thousand models of a small table", (
         "195 near-infrared spectra of 650 columns, five folds; every combination of each family's grid, the mix by "
