@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -82,9 +83,13 @@ class FamilyStop:
     moved: bool = False
 
 
+#: Words that many trials have in common.
+_COMMON = ("state", "space", "metric", "slot", "device", "table", "predictions")
+
+
 @dataclass
 class Told:
-    """Everything read so far."""
+    """Everything read so far; what many trials have in common is held once."""
 
     offset: int = 0
     inode: int = -1
@@ -96,6 +101,7 @@ class Told:
     jobs_lost: Counter[str] = field(default_factory=Counter)
     notices: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    _versions: dict[tuple[tuple[str, str], ...], dict[str, str]] = field(default_factory=dict)
 
     def take_in(self, record: Record) -> None:
         """Apply the next event; one that cannot be understood is noted and passed over."""
@@ -110,6 +116,14 @@ class Told:
         except (msgspec.ValidationError, ProtocolFault, LookupError, TypeError, ValueError) as error:
             # An event of another version, or a damaged one: the rest of the run is still worth showing.
             self.unreadable.append(f"event {record.get('event')!r} at {record.get('t')}: {error}")
+
+    def trial(self, record: Record) -> TrialRecord:
+        """The trial of an event ``trial_told``."""
+        trial = msgspec.convert({**record, **{name: sys.intern(word) for name in _COMMON
+                                              if type(word := record.get(name)) is str}}, TrialRecord)
+        return msgspec.structs.replace(
+            trial, at=trial.at or float(record["t"]),
+            versions=self._versions.setdefault(tuple(trial.versions.items()), trial.versions))
 
 
 def _run_started(told: Told, record: Record) -> None:
@@ -147,9 +161,7 @@ def _trial_asked(told: Told, record: Record) -> None:
 
 
 def _trial_told(told: Told, record: Record) -> None:
-    trial = msgspec.convert(record, TrialRecord)
-    if not trial.at:
-        trial = msgspec.structs.replace(trial, at=float(record["t"]))
+    trial = told.trial(record)
     told.trials[trial.trial] = trial
     told.of_dataset.setdefault(trial.dataset, {})[trial.trial] = trial
 
