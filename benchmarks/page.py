@@ -100,6 +100,9 @@ PARTS = {
         "what it asks. Gain is what a search's best is better than the median model, over what the grid's best is. "
         "The points of coarse_to_fine follow from the space alone, so that its seeds agree."),
         ("selection",)),
+    "growth": Part("Tables from small to large", (
+        "An ordinary CSV file of each shape, an ordinary run of four LightGBM models of twenty trees, five folds: what "
+        "surrounds the fits, and how it grows. Memory is that of all processes of the run together."), ("growth",)),
     "large": Part("One large table and eight workers", (
         "Proportional set sizes: a page that is shared by eight counts an eighth in each."), ("large",)),
     "polite": Part("A run that shares the machine", (
