@@ -56,6 +56,8 @@ class Governor:
         self.limit = float("inf")
         self.groups: dict[str, Group] = {}
         self.others = Others()
+        #: The same of each core.
+        self.by_core = {core: Others() for core in cores}
         self._scheduler = scheduler
         self._standstill = standstill
         self._cores = cores
@@ -65,7 +67,8 @@ class Governor:
         self._tree: dict[int, int] = {}
         self._tree_at = 0.0
         self._last: float | None = None
-        self._foreign: tuple[float, float] | None = None
+        #: When it was last looked at what others use, and what they had used of each core.
+        self._foreign: tuple[float, dict[int, float]] | None = None
 
     @property
     def allowed(self) -> float:
@@ -108,7 +111,8 @@ class Governor:
         self._last = now
         used = self._used_s(now, counts=passed > 0)
         busy = [(name, group.cores) for name, group in self.groups.items() if self._is_busy(group, now, passed)]
-        awake = self._rations.awake(allowed=self.allowed, passed_s=passed, used_s=used, wanting=busy)
+        awake = self._rations.awake(allowed=self.allowed, passed_s=passed, used_s=used, wanting=busy,
+                                    beside=self.beside_others(name for name, _ in busy))
         wanting = {name for name, _ in busy}
         for name, group in self.groups.items():
             # One that waits for a job costs next to nothing, and shall hear of it soon; but a pause is a pause.
@@ -122,6 +126,16 @@ class Governor:
         now = time.monotonic()
         for group in self.groups.values():
             self._go_on(group, now)
+
+    def beside_others(self, names: Iterable[str]) -> frozenset[str]:
+        """The groups that may run on a core that others use now."""
+        taken = {core for core, others in self.by_core.items() if others.stepping_back}
+        beside = set()
+        for name in names if taken else ():
+            with contextlib.suppress(ProcessLookupError):
+                if taken & os.sched_getaffinity(self.groups[name].leader):
+                    beside.add(name)
+        return frozenset(beside)
 
     def _is_busy(self, group: Group, now: float, passed: float) -> bool:
         stat = process_stat(group.leader)
@@ -175,18 +189,21 @@ class Governor:
         user_s = user_seconds(_read_stat(), self._cores)
         if self._foreign is not None:
             passed = now - self._foreign[0]
-            self.others.look((user_s - self._foreign[1]) / passed, passed)
+            used = {core: (seconds - self._foreign[1].get(core, seconds)) / passed for core, seconds in user_s.items()}
+            self.others.look(sum(used.values()), passed)
+            for core, cores in used.items():
+                self.by_core[core].look(cores, passed)
         self._foreign = now, user_s
 
 
-def user_seconds(stat: Iterable[bytes], cores: frozenset[int]) -> float:
-    """CPU seconds of processes that are not nice, on these cores, as ``/proc/stat`` tells; those of a run are nice."""
-    total = 0
+def user_seconds(stat: Iterable[bytes], cores: frozenset[int]) -> dict[int, float]:
+    """CPU seconds of processes that are not nice, by core, as ``/proc/stat`` tells; those of a run are nice."""
+    found = {}
     for line in stat:
         words = line.split()
         if words and words[0].startswith(b"cpu") and words[0][3:].isdigit() and int(words[0][3:]) in cores:
-            total += int(words[1])
-    return total * _TICK_S
+            found[int(words[0][3:])] = int(words[1]) * _TICK_S
+    return found
 
 
 def _read_stat() -> list[bytes]:

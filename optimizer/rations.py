@@ -8,7 +8,7 @@ one stopped, in turns, rather than both at work half of the time. Values in, val
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 #: Seconds between two decisions.
@@ -37,7 +37,7 @@ class Rations:
     _turn_s: float = 0.0
 
     def awake(self, *, allowed: float, passed_s: float, used_s: float, wanting: Sequence[tuple[str, float]],
-              ) -> frozenset[str]:
+              beside: Collection[str] = ()) -> frozenset[str]:
         """The groups that may work until the next call.
 
         Args:
@@ -45,6 +45,7 @@ class Rations:
             passed_s: seconds since the last call.
             used_s: CPU seconds that the whole run has used in them, scheduler and all.
             wanting: groups with work to do, and the cores that each would use.
+            beside: those of them whose cores others use now; they come last, whoever's turn it is.
         """
         # As much is kept as lets the widest of them begin.
         kept_s = max(allowed * SAVED_S, *(cores * PERIOD_S for _, cores in wanting), 0.0)
@@ -58,7 +59,7 @@ class Rations:
             return frozenset()
         first = self._first % len(wanting)
         left, chosen = self.left_s, set()
-        for name, cores in (*wanting[first:], *wanting[:first]):
+        for name, cores in sorted((*wanting[first:], *wanting[:first]), key=lambda group: group[0] in beside):
             cost = cores * PERIOD_S
             if left < cost / 2:  # half: what is left over is as often too little as too much
                 break
@@ -69,7 +70,7 @@ class Rations:
 
 @dataclass(kw_only=True)
 class Others:
-    """How many cores somebody else uses, and whether a run steps back for them."""
+    """How much of some cores, or of one, somebody else uses, and whether a run steps back for them."""
 
     cores: float = 0.0
     stepping_back: bool = False

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from optimizer.process import die_with_parent, step_back_as_session
+from optimizer.process import NICE, NICE_WORKER, die_with_parent, step_back, step_back_as_session
 from optimizer.standstill import follow, working_time
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def _pin(settings: WorkerSettings) -> None:
     os.close(log)
     os.close(null)
     os.sched_setaffinity(0, settings.cores)
+    if os.getpriority(os.PRIO_PROCESS, 0) >= NICE:  # the run lets others go first, and its workers above all
+        step_back(NICE_WORKER)
     step_back_as_session()
     die_with_parent(settings.parent)
     # The terminal's Ctrl-C is the scheduler's affair; TERM must kill at once, even inside C code.

@@ -13,7 +13,7 @@ import psutil
 
 from optimizer.child import Child
 from optimizer.gpus import GpuLoad
-from optimizer.process import ProcessStat, descendants, process_stat, resident_and_shared
+from optimizer.process import ProcessStat, descendants, process_stat, resident_and_shared, waited_s
 from optimizer.status import MachineStatus
 
 #: Seconds after which a card's figures say nothing of it any more.
@@ -31,6 +31,8 @@ class ProcessLoad(msgspec.Struct, frozen=True, kw_only=True):
     private_mb: float = 0.0
     #: CPU seconds of the worker and of all that it started, those that have ended included; never falls.
     cpu_s: float = 0.0
+    #: Seconds that the worker was ready to go on and others had its core; never falls.
+    waited_s: float = 0.0
     #: ``R`` running, ``S`` sleeping, ``D`` waiting for a device, ``T`` stopped, ``Z`` ended; empty for none.
     state: str = ""
 
@@ -91,7 +93,7 @@ class Monitor:
         return ProcessLoad(
             cpu=gained / _TICKS / (now - before.at) if now > before.at else 0.0,
             rss_mb=resident / 2**20, private_mb=(resident - shared) / 2**20,
-            cpu_s=(before.total + gained) / _TICKS, state=own.state,
+            cpu_s=(before.total + gained) / _TICKS, waited_s=waited_s(pid), state=own.state,
         )
 
     def private_mb(self, pid: int) -> float:

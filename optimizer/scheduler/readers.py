@@ -80,5 +80,6 @@ class ReaderWatch:
         stood_s = self._standstill.seconds(self._standstill.positions[name])
         before, self._stood_s[name] = self._stood_s.get(name, stood_s), stood_s
         # By its pid: the next dataset is another process.
-        return Look(lease=pid, steps_done=self._preparation.heard, cpu_s=self._monitor.worker(pid, now).cpu_s,
+        load = self._monitor.worker(pid, now)
+        return Look(lease=pid, steps_done=self._preparation.heard, cpu_s=load.cpu_s, waited_s=load.waited_s,
                     gpu_busy=False, limits=_PATIENT, stood_s=stood_s - before)

@@ -145,8 +145,8 @@ class Recovery:
             return None
         if state.running is None and state.waiting is not None:
             # By another number than once it runs: its time counts from its start.
-            return Look(lease=-state.waiting.number, steps_done=0, cpu_s=load.cpu_s, gpu_busy=False,
-                        limits=Limits(fold_s=math.inf, trial_s=math.inf), stood_s=stood_s)
+            return Look(lease=-state.waiting.number, steps_done=0, cpu_s=load.cpu_s, waited_s=load.waited_s,
+                        gpu_busy=False, limits=Limits(fold_s=math.inf, trial_s=math.inf), stood_s=stood_s)
         lease = state.running
         gpu = self.slots[name].gpu
         card = self.monitor.gpu(gpu.uuid) if gpu else None
@@ -161,7 +161,7 @@ class Recovery:
             doing, limits = "predicting the test rows", replace(limits, fold_s=limits.fold_s * lease.steps)
         return Look(
             lease=lease.number if lease else None, steps_done=lease.steps_done if lease else 0, cpu_s=load.cpu_s,
-            gpu_busy=bool(card and card.load), stood_s=stood_s, limits=limits, doing=doing)
+            waited_s=load.waited_s, gpu_busy=bool(card and card.load), stood_s=stood_s, limits=limits, doing=doing)
 
     def _end_hung(self, hung: Hung) -> None:
         self._endings[hung.slot] = _Ending(kind="time_limit" if hung.too_slow else "worker_lost",

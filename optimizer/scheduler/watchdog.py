@@ -2,7 +2,8 @@
 
 A thread of the worker that says "alive" would prove only that the interpreter's lock is free, so nothing is asked of
 the worker. Seconds are counted look by look, and one look counts for `LOOK_S` at most: while this process or the
-whole machine slept, was stopped or was throttled, nobody hung.
+whole machine slept, was stopped or was throttled, nobody hung. Seconds in which others had a worker's core count for
+nothing either: a run lets others go first, and is not to blame for what that takes.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ TIMES_LONGEST = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long a job may take, in seconds of wall time."""
+    """How long a job may take, in seconds of wall time in which it could work."""
 
     fold_s: float
     trial_s: float
@@ -50,6 +51,8 @@ class Look:
     #: Whether its GPU is at work.
     gpu_busy: bool
     limits: Limits
+    #: Seconds that it was ready to go on and others had its core, so far.
+    waited_s: float = 0.0
     #: Seconds since the last look that the run had it stopped.
     stood_s: float = 0.0
     #: What it does, in words; by default which fold it fits.
@@ -73,6 +76,7 @@ class _Watch:
     lease: int | None
     steps_done: int
     cpu_s: float
+    waited_s: float
     trial_s: float = 0.0
     fold_s: float = 0.0
     fold_cpu_s: float = 0.0
@@ -111,12 +115,13 @@ class Watchdog:
     def _counted(self, slot: str, look: Look, passed: float) -> _Watch:
         watch = self._watches.get(slot)
         if watch is None or watch.lease != look.lease:
-            return _Watch(lease=look.lease, steps_done=look.steps_done, cpu_s=look.cpu_s)
+            return _Watch(lease=look.lease, steps_done=look.steps_done, cpu_s=look.cpu_s, waited_s=look.waited_s)
         used = max(0.0, look.cpu_s - watch.cpu_s)
-        watch.cpu_s = look.cpu_s
+        waited = min(passed, max(0.0, look.waited_s - watch.waited_s))
+        watch.cpu_s, watch.waited_s = look.cpu_s, look.waited_s
         # Standing still is told in steps of its own, so that what one look has too little the next has too much:
         # clipped look by look, hours of a pause would add up to a hang.
-        worked = passed - look.stood_s + watch.owed_s
+        worked = passed - waited - look.stood_s + watch.owed_s
         watch.owed_s = max(-OWED_S, min(0.0, worked))
         passed = max(0.0, worked)
         watch.trial_s += passed

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.process import descendants, process_stat
+from optimizer.process import NICE, NICE_WORKER, descendants, process_stat
 from tests.acceptance.studies import Started, events, optimizer, processes_of, start, wait_until, write_study
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -44,6 +44,19 @@ def said(tmp_path: Path, *words: str) -> str:
     done = optimizer(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_a_run_lets_others_go_first_and_its_workers_above_all(tmp_path: Path) -> None:
+    run = started(tmp_path, "cores = 1")
+    (ready,) = events(run.folder, "worker_ready")
+    worker = int(ready["pid"])
+    assert os.getpriority(os.PRIO_PROCESS, run.process.pid) == NICE
+    assert os.getpriority(os.PRIO_PROCESS, worker) == NICE_WORKER
+    group = Path(f"/proc/{worker}/autogroup")
+    if group.exists() and group.read_text():  # a kernel that groups by sessions
+        assert group.read_text().split()[-1] == str(NICE_WORKER)
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait() == 3
 
 
 def test_a_run_holds_its_limit_stands_still_when_asked_and_goes_on(tmp_path: Path) -> None:

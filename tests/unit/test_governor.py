@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.governor import user_seconds
-from optimizer.process import process_stat
+from optimizer.governor import Governor, user_seconds
+from optimizer.process import process_stat, start_time
 from optimizer.standstill import Standstill, _WorkingClock
 from optimizer.throttle import Target, Throttle
 
@@ -154,4 +154,26 @@ def test_a_clock_leaves_out_what_was_counted_as_standing_still() -> None:
 
 def test_only_work_that_is_not_nice_and_on_our_cores_counts_as_that_of_others() -> None:
     stat = [b"cpu  900 900 900 900", b"cpu0 100 5000 70 1", b"cpu1 200 5000 70 1", b"cpu10 7000 0 0 0", b"intr 5"]
-    assert user_seconds(stat, frozenset({0, 1})) == pytest.approx(300 / TICKS)
+    assert user_seconds(stat, frozenset({0, 1})) == pytest.approx({0: 100 / TICKS, 1: 200 / TICKS})
+
+
+def test_who_may_run_on_a_core_that_others_use_is_beside_them() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("one core")
+    spin = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); print(flush=True); input()"
+    workers = [subprocess.Popen([sys.executable, "-c", spin, str(core)], start_new_session=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE) for core in cores[:2]]
+    governing = Governor(os.getpid(), Standstill.of(["cpu0", "cpu1"]), frozenset(cores), steps_back=True)
+    for number, one in enumerate(workers):
+        assert one.stdout is not None
+        one.stdout.readline()
+        governing.told(f"+ cpu{number} {number} {one.pid} {start_time(one.pid)} 1.0".encode())
+    assert governing.beside_others(["cpu0", "cpu1"]) == set()
+
+    governing.by_core[cores[0]].look(1.0, 60.0)
+    assert governing.beside_others(["cpu0", "cpu1"]) == {"cpu0"}
+
+    for one in workers:
+        one.communicate(b"\n")
+    assert governing.beside_others(["cpu0", "cpu1"]) == set()

@@ -34,6 +34,19 @@ def test_the_cores_in_use_are_counted_between_two_looks() -> None:
     assert second.rss_mb > second.private_mb > 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not count who waits for a core")
+def test_seconds_in_which_others_have_its_core_are_counted() -> None:
+    core = min(os.sched_getaffinity(0))
+    spin = f"import os; os.sched_setaffinity(0, {{{core}}})\nwhile True: pass"
+    both = [subprocess.Popen([sys.executable, "-c", spin], start_new_session=True) for _ in range(2)]
+    try:
+        until(lambda: all(Monitor(None).worker(one.pid, now=0.0).waited_s > 0.3 for one in both))
+    finally:
+        for one in both:
+            one.kill()
+            one.wait()
+
+
 def test_a_process_that_is_gone_uses_nothing() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()

@@ -53,6 +53,13 @@ def test_nobody_works_while_nothing_is_allowed() -> None:
     assert worked(0.0, 10) == {"a": 0.0, "b": 0.0}
 
 
+def test_who_shares_a_core_with_others_comes_last_whoever_is_next() -> None:
+    rations = Rations()
+    rations.awake(allowed=1.0, passed_s=PERIOD_S, used_s=0.0, wanting=PAIR, beside={"a"})
+    for _ in range(200):
+        assert rations.awake(allowed=1.0, passed_s=PERIOD_S, used_s=PERIOD_S, wanting=PAIR, beside={"a"}) == {"b"}
+
+
 def test_idle_minutes_are_not_saved_up() -> None:
     rations = Rations()
     rations.awake(allowed=1.0, passed_s=600.0, used_s=0.0, wanting=())

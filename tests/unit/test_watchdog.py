@@ -137,6 +137,25 @@ def test_a_hang_after_a_pause_is_seen_as_soon_as_any_other() -> None:
     assert len(watched(int(IDLE_S) + 3, watchdog=dog, start=600)) == 1
 
 
+@pytest.mark.parametrize(("waits", "hangs"), [(0.0, 1), (0.9, 0)])
+def test_seconds_in_which_others_had_its_core_are_not_its_own(waits: float, hangs: int) -> None:
+    dog, hung = Watchdog(), []
+    for now in range(200):
+        hung += dog.look(float(now), {"cpu0": replace(
+            AT_WORK, limits=Limits(fold_s=30.0, trial_s=5000.0), cpu_s=(1 - waits) * now, waited_s=waits * now)})
+
+    assert len(hung) == hangs
+
+
+def test_a_fold_that_shared_its_core_is_too_slow_when_its_own_seconds_are_used_up() -> None:
+    dog, hung = Watchdog(), []
+    for now in range(100):
+        hung += dog.look(float(now), {"cpu0": replace(
+            AT_WORK, limits=Limits(fold_s=30.0, trial_s=5000.0), cpu_s=0.5 * now, waited_s=0.5 * now)})
+
+    assert [one.too_slow for one in hung] == [True]
+
+
 def test_what_a_job_does_beside_its_folds_is_named() -> None:
     [hung] = watched(int(IDLE_S) + 2, replace(AT_WORK, doing="predicting the test rows"))
 
