@@ -38,7 +38,7 @@ import numpy as np
 from optimizer.failures import kind_of
 from optimizer.models import load_family
 from optimizer.models.base import FitContext, FoldCache, FoldData, TableSummary
-name, device, rows, threads, opencl = json.loads(sys.argv[1])
+name, device, rows, trees, threads, opencl = json.loads(sys.argv[1])
 x = np.random.default_rng(0).normal(size=(rows, 40)).astype(np.float32)
 y = (x[:, :5].sum(axis=1) + x[:, 5] * x[:, 6] > 0).astype(np.float64)
 cut = rows * 4 // 5
@@ -50,7 +50,7 @@ described = family.describe(TableSummary(
     balance=1.0, weighted=False))
 context = FitContext(threads=threads, device=device, seed=0, metric="log_loss", cache=FoldCache(),
                      opencl=tuple(opencl) if opencl else None)
-params = described.space.complete(described.starts[0]) | {"iterations": 300}
+params = described.space.complete(described.starts[0]) | {"iterations": trees}
 try:
     for warm in (True, False):
         begun = time.monotonic()
@@ -81,14 +81,17 @@ time.sleep(600)
 """
 #: Both families that use a card by default, told to use nothing else.
 _STUDY = """
-trials = 12
+trials = 10
+folds = 3
 [[datasets]]
 train = "train.csv"
 metric = "roc_auc"
 [family.xgboost]
 device = "gpu"
+space = {iterations = 200}
 [family.lightgbm]
 device = "gpu"
+space = {iterations = 200}
 """
 _ON_CARDS = ("xgboost", "lightgbm", "catboost")
 
@@ -146,7 +149,7 @@ def memory_after_kill(gpu: Gpu) -> str:
     return f"{held:.0f} MiB held, back after {time.monotonic() - begun:.2f} s"
 
 
-def fold(gpu: Gpu, family: str, device: str, *, rows: int = 200_000) -> str:
+def fold(gpu: Gpu, family: str, device: str, *, rows: int = 200_000, trees: int = 300) -> str:
     """One fold of a family, the second time that the process fits it."""
     opencl = None
     if family == "lightgbm" and device == "gpu":
@@ -155,7 +158,7 @@ def fold(gpu: Gpu, family: str, device: str, *, rows: int = 200_000) -> str:
             return str(found["error"])
         opencl = [found["platform"], found["device"]]
     threads = min(8, len(os.sched_getaffinity(0)))
-    return python(_FOLD, json.dumps([family, device, rows, threads, opencl]), timeout_s=300,
+    return python(_FOLD, json.dumps([family, device, rows, trees, threads, opencl]), timeout_s=300,
                   CUDA_VISIBLE_DEVICES=gpu.uuid if device == "gpu" else "", CUDA_DEVICE_ORDER="PCI_BUS_ID")
 
 
@@ -183,7 +186,7 @@ def errors_on_a_full_card(gpu: Gpu) -> str:
     said = []
     for left_mb in (100, 700):
         with full(gpu, left_mb):
-            said += [f"{family}, {left_mb} MiB left: {fold(gpu, family, 'gpu', rows=2_000_000)}"
+            said += [f"{family}, {left_mb} MiB left: {fold(gpu, family, 'gpu', rows=2_000_000, trees=20)}"
                      for family in _ON_CARDS]
     return "; ".join(said)
 
