@@ -33,6 +33,9 @@ _OPENCL_WORDS = re.compile(
     r"|Work Group Size|Host Pointer)",
     re.IGNORECASE,
 )
+#: What a C++ runtime writes before it aborts a process.
+_ABORT = re.compile(r"terminate called|uncaught exception|what\(\)|assertion .*failed|malloc\(\)|free\(\)",
+                    re.IGNORECASE)
 #: Memory of the machine, by libraries that raise an error of their own for it.
 _MEMORY = re.compile(
     r"std::bad_alloc|\bbad[_ ]alloc|bad allocation|unable to allocate|cannot allocate memory|failed to allocate"
@@ -65,6 +68,20 @@ def kind_of(error: BaseException, device: str) -> str:
     if any(isinstance(e, StorageFault) or (isinstance(e, OSError) and e.errno in _DISK) for e in _causes(error)):
         return "storage"
     return "error"
+
+
+def words_of_abort(log: str) -> str:
+    """The line in which a library said why it would abort the process; empty where there is none."""
+    for pattern in (_GPU_MEMORY, _GPU, _ABORT):
+        for line in log.splitlines():
+            if pattern.search(line):
+                return " ".join(line.split())[:300]
+    return ""
+
+
+def is_of_gpu_memory(words: str) -> bool:
+    """Whether these are the words of a card that ran out of memory."""
+    return bool(_GPU_MEMORY.search(words))
 
 
 def is_of_the_disk(error: BaseException) -> bool:

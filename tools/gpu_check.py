@@ -116,7 +116,8 @@ def xgboost_without_a_card(gpu: Gpu) -> str:
 def lightgbm_probe(gpu: Gpu) -> str:
     """Which OpenCL device the probe takes for the card."""
     done = subprocess.run([sys.executable, "-m", "optimizer.models.opencl", json.dumps({"pci_bus_id": gpu.pci_bus_id})],
-                          capture_output=True, text=True, timeout=120, check=False)
+                          capture_output=True, text=True, timeout=120, check=False,
+                          env={**os.environ, "CUDA_VISIBLE_DEVICES": gpu.uuid})
     return done.stdout.strip() or done.stderr.strip()[-200:]
 
 

@@ -16,6 +16,8 @@ class WorkerLost(msgspec.Struct, frozen=True, kw_only=True):
 
     #: ``killed by SIGSEGV``, ``exit code 1``, ``sent bytes that are no message``.
     reason: str
+    #: What a library wrote before it aborted the process; empty where it is not known.
+    words: str = ""
     #: Even SIGKILL has not ended it, for it waits for a device: its slot must not be used again.
     abandoned: bool = False
     #: It has left by itself between two jobs, for a reason that it gave: nobody's fault, and another shall be started.

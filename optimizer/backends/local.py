@@ -21,6 +21,7 @@ from optimizer.backends.base import WorkerLost
 from optimizer.backoff import pause_s
 from optimizer.ending import AT_ONCE, BY_STEPS, LEAVING, Ending, sooner
 from optimizer.errors import ProtocolFault
+from optimizer.failures import words_of_abort
 from optimizer.groups import Groups
 from optimizer.messages import Command, Event, StopWorker, WorkerRetiring
 from optimizer.resources import Slot, slot_environment
@@ -38,13 +39,18 @@ _PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _START_AGAIN_S = 2.0
 #: The same after many such tries, each twice as long after the one before.
 _START_AGAIN_MOST_S = 60.0
+#: Bytes of a log in which an aborted worker's last words are looked for; the stacks of a hundred threads fit.
+_LAST_WORDS = 64 * 1024
 
 
 class _Worker:
     """One process and our end of its channel."""
 
-    def __init__(self, process: subprocess.Popen[bytes], end: SchedulerEnd) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], end: SchedulerEnd, log: Path, written: int) -> None:
         self.process = process
+        self._log = log
+        #: Bytes of it that are of workers before this one.
+        self._written = written
         #: ``None`` once it has ended.
         self.end: SchedulerEnd | None = end
         #: Why we end it; empty where we do not.
@@ -57,6 +63,16 @@ class _Worker:
         """Have it ended in this way, or in the one that is under way where that is faster."""
         self.ended_for = self.ended_for or reason
         self.ending = sooner(self.ending, Ending(since=now, steps=how))
+
+    def words_of_abort(self) -> str:
+        """What a library wrote into the log before it aborted the process."""
+        try:
+            with self._log.open("rb") as stream:
+                # Not of what was printed long ago: the words come last, but for the stacks of all threads.
+                stream.seek(max(self._written, stream.seek(0, os.SEEK_END) - _LAST_WORDS))
+                return words_of_abort(stream.read().decode(errors="replace"))
+        except OSError:
+            return ""
 
     def hang_up(self) -> None:
         """Close our end: nothing more is taken from it."""
@@ -104,6 +120,8 @@ class LocalBackend:
 
     def _start(self, slot: Slot, opencl: tuple[int, int] | None) -> None:
         logs = self._folder / "logs"
+        log = logs / f"worker-{slot.name}.log"
+        written = log.stat().st_size if log.exists() else 0
         end, theirs = channel()
         position = None if self._standstill is None else self._standstill.positions.get(slot.name)
         inherited = [theirs.fileno()]
@@ -111,7 +129,7 @@ class LocalBackend:
             inherited.append(self._standstill.descriptor)
         settings = WorkerSettings(
             descriptor=theirs.fileno(), parent=os.getpid(), slot=slot.name, cores=slot.cores, threads=slot.threads,
-            root=str(self._folder), log=str(logs / f"worker-{slot.name}.log"), families=self._families, opencl=opencl,
+            root=str(self._folder), log=str(log), families=self._families, opencl=opencl,
             memory_mb=slot.memory_mb if math.isfinite(slot.memory_mb) else None,
             standstill=None if position is None else (inherited[1], position),
         )
@@ -126,7 +144,7 @@ class LocalBackend:
             raise
         finally:
             theirs.close()
-        self._workers[slot.name] = _Worker(process, end)
+        self._workers[slot.name] = _Worker(process, end, log, written)
         self._selector.register(end.connection, selectors.EVENT_READ, slot.name)
         self._groups.add(process.pid)
 
@@ -283,7 +301,7 @@ class LocalBackend:
             return WorkerLost(reason=f"made room for a fresh one: {worker.retiring}", orderly=True)
         if code == GPU_LOST_CODE:
             return WorkerLost(reason=f"exit code {code}, after an error of its GPU", orderly=True)
-        return WorkerLost(reason=_how_it_ended(code))
+        return WorkerLost(reason=_how_it_ended(code), words=worker.words_of_abort() if code == -signal.SIGABRT else "")
 
     def _given_up(self, slot: str) -> WorkerLost:
         worker = self._workers.pop(slot)

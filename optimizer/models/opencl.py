@@ -1,10 +1,11 @@
 """OpenCL devices as LightGBM counts them, and a probe that shows that one of them is a slot's card.
 
 LightGBM takes its card as two numbers, platform and device, counted by OpenCL; cards are known to everybody else by
-PCI bus id. The documentation of neither side says how the two counts relate, so that it is found out:
-``python -m optimizer.models.opencl '{"pci_bus_id": "0000:65:00.0", "name": null}'`` looks for the device, trains a
-tiny model there, and checks by the library's log where that was. It writes one JSON object to standard output,
-``{"platform": 0, "device": 0, "name": "..."}`` or ``{"error": "..."}``.
+PCI bus id. The documentation of neither side says how the two counts relate, and LightGBM's wheels carry a loader of
+their own, which may list the platforms in another order than the system's. So it is found out:
+``python -m optimizer.models.opencl '{"pci_bus_id": "0000:65:00.0", "name": null}'`` looks for the device, trains tiny
+models at one pair of numbers after the other, and reads in the library's log where that was. It writes one JSON object
+to standard output, ``{"platform": 0, "device": 0, "name": "..."}`` or ``{"error": "..."}``.
 
 Run it in the environment of the worker that will use the card: ``CUDA_VISIBLE_DEVICES`` hides cards from OpenCL too,
 and so changes the count.
@@ -102,25 +103,43 @@ def find_device(wanted: WantedDevice, devices: list[OpenCLDevice]) -> OpenCLDevi
 
 
 def probe(wanted: WantedDevice) -> OpenCLDevice:
-    """The slot's card in OpenCL's counting, after a model was trained on it.
+    """The slot's card in LightGBM's counting, after a model was trained on it.
 
     Only for a process that may crash: drivers have taken it with them.
 
     Raises:
         OpenCLFault: it was not found, or the training ran elsewhere or not at all.
     """
-    device = find_device(wanted, list_devices())
-    name = _name_in_training(device)
-    if name != device.name:
-        raise OpenCLFault(
-            f"LightGBM was given {device.name!r} (platform {device.platform}, device {device.device}) and trained on "
-            f"{'the CPU' if name is None else repr(name)}"
-        )
-    return device
+    devices = list_devices()
+    device = find_device(wanted, devices)
+    twins = {d.pci_bus_id for d in devices if d.name == device.name} - {device.pci_bus_id}
+    if twins:
+        # By its name alone LightGBM says where it trained.
+        raise OpenCLFault(f"OpenCL offers {len(twins) + 1} devices called {device.name!r}, which cannot be told apart "
+                          f"in LightGBM's counting; show it one with CUDA_VISIBLE_DEVICES")
+    seen = []
+    for platform, number in _pairs(device, devices):
+        try:
+            name = _name_in_training(platform, number)
+        except OpenCLFault as fault:
+            seen.append(str(fault))
+            continue
+        if name == device.name:
+            return msgspec.structs.replace(device, platform=platform, device=number)
+        seen.append(f"platform {platform}, device {number} is {'the CPU' if name is None else repr(name)}")
+    raise OpenCLFault(f"LightGBM does not train on {device.name!r}: {'; '.join(seen)}")
 
 
-def _name_in_training(device: OpenCLDevice) -> str | None:
-    """Name of the device that LightGBM says it used when it was given this one."""
+def _pairs(device: OpenCLDevice, devices: list[OpenCLDevice]) -> list[tuple[int, int]]:
+    """Every pair of numbers that can be the device, the likeliest first."""
+    own = device.platform, device.device
+    platforms = range(max(d.platform for d in devices) + 1)
+    numbers = range(max(d.device for d in devices) + 1)
+    return [own, *((p, n) for p in platforms for n in numbers if (p, n) != own)]
+
+
+def _name_in_training(platform: int, number: int) -> str | None:
+    """Name of the device that LightGBM says it used when it was given these numbers; ``None`` for the CPU."""
     import lightgbm as lgb
     import numpy as np
 
@@ -136,12 +155,12 @@ def _name_in_training(device: OpenCLDevice) -> str | None:
     data = FoldData(key=("probe", 0, 0), x=x, train=slice(None), valid=slice(None), y_train=y, w_train=None, y_valid=y,
                     w_valid=None, cardinalities=(0,) * 4, task="binary", n_classes=2)
     context = FitContext(threads=1, device="gpu", seed=0, metric="log_loss", cache=FoldCache(),
-                         opencl=(device.platform, device.device))
+                         opencl=(platform, number))
     log = NativeLog.installed()
     try:
         FAMILY.fit(data, {**description.space.complete(description.starts[0]), "iterations": 3}, context)
     except lgb.basic.LightGBMError as error:
-        raise OpenCLFault(f"LightGBM cannot train on {device.name!r}: {error}") from error
+        raise OpenCLFault(f"platform {platform}, device {number}: {error}") from error
     return log.device()
 
 

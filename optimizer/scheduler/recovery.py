@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from optimizer.backends.base import Backend, WorkerLost
 from optimizer.config.resolved import ResourceLimits
 from optimizer.dispatch import MAX_ATTEMPTS, MAX_FAULTS, Dispatcher, Lease, Retry
+from optimizer.failures import is_of_gpu_memory
 from optimizer.messages import JobFailed
 from optimizer.resources import Slot
 from optimizer.scheduler.book import Book, Told
@@ -206,7 +207,8 @@ class Recovery:
         if ran is not None and ran.started is not None:
             ran.peak_mb = max(ran.peak_mb, ending.held_mb)
             self._down[slot] = (ran.dataset, ran.family, now)
-            self._attempt_lost(ran, slot, message.reason, now - ran.started, kind=ending.kind, blame=ending.blame,
+            reason = f"{message.reason}: {message.words}" if message.words else message.reason
+            self._attempt_lost(ran, slot, reason, now - ran.started, kind=ending.kind, blame=ending.blame,
                                given_up=lost.given_up)
         if lost.closed:
             why = ("its worker cannot be ended, it waits inside the kernel" if message.abandoned else
@@ -224,12 +226,18 @@ class Recovery:
         if running is not None and message.reason == "killed by SIGKILL" and self.monitor.oom_kill_was_new():
             # The kernel's choice under want of memory: the sampler shall avoid its like, as of those that we end.
             return _Ending(kind="out_of_memory", held_mb=running.peak_mb)
-        if running is not None and message.reason == "killed by SIGABRT" and running.trial not in self._aborted and (
+        if running is not None and message.reason == "killed by SIGABRT" and (
                 self.slots[slot].gpu is not None and self.book.device_of(running.trial) == "gpu"):
-            # Some errors of CUDA abort the process instead of being raised; a trial's own fault aborts each attempt.
-            self._aborted.add(running.trial)
-            self._count_gpu_fault(slot, message.reason, now)
-            return _Ending(kind="gpu_lost")
+            # Some errors of CUDA abort the process instead of being raised.
+            if is_of_gpu_memory(message.words):
+                # Its end has freed what it held itself; a second attempt begins when the others' is free, too.
+                self._gpu_waits[slot] = now + GPU_MEMORY_S
+                return _Ending(kind="gpu_out_of_memory", retry=not running.faults)
+            if running.trial not in self._aborted:
+                # Once: a trial's own fault aborts each attempt.
+                self._aborted.add(running.trial)
+                self._count_gpu_fault(slot, message.words or message.reason, now)
+                return _Ending(kind="gpu_lost")
         return _Ending(kind="worker_lost")
 
     def job_failed(self, slot: str, message: JobFailed, now: float) -> None:

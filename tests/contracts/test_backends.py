@@ -406,6 +406,20 @@ def test_a_worker_that_a_signal_ended_is_lost_with_the_signals_name(bench: Bench
 
 
 @needs_processes
+def test_a_worker_that_a_library_aborted_is_lost_with_what_that_worker_wrote(bench: Bench) -> None:
+    said = "terminate called after throwing an instance of 'std::bad_alloc'"
+    lost = []
+    for words in (f"{said}\n", ""):
+        pid = bench.start()
+        with (bench.folder / "logs" / "worker-cpu0.log").open("a") as log:
+            log.write(words)
+        os.kill(pid, signal.SIGABRT)
+        lost.append(bench.wait_for("cpu0", WorkerLost))
+
+    assert lost == [WorkerLost(reason="killed by SIGABRT", words=said), WorkerLost(reason="killed by SIGABRT")]
+
+
+@needs_processes
 def test_a_signal_without_a_name_is_told_by_its_number(bench: Bench) -> None:
     os.kill(bench.start(), signal.SIGRTMIN + 3)
 

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from optimizer.errors import NotFiniteFault, StorageFault, WrongDeviceFault
-from optimizer.failures import is_of_the_disk, kind_of
+from optimizer.failures import is_of_gpu_memory, is_of_the_disk, kind_of, words_of_abort
 
 
 class LibraryError(Exception):
@@ -144,3 +144,31 @@ def test_a_table_too_large_for_memory_is_memory_and_not_storage() -> None:
     fault.__cause__ = OSError(errno.ENOMEM, "Cannot allocate memory")
 
     assert kind_of(fault, "cpu") == "out_of_memory"
+
+
+#: As CatBoost 1.2.10 ends a process on a full H200, with the stacks that follow.
+ABORTED = """Warning: less than 75% GPU memory available for training. Free: 92.8 Total: 143155.9
+Terminating due to uncaught exception 0x28d55040410    what() -> "catboost/cuda/cuda_lib/cuda_base.cpp:16: CUDA error 2: out of memory"
+ of type TCudaException
+Fatal Python error: Aborted
+
+Thread 0x00007f2c (most recent call first):
+  File "catboost/core.py", line 2010 in _fit
+"""  # noqa: E501
+
+
+def test_the_words_of_a_library_that_aborts_are_found_among_the_stacks() -> None:
+    words = words_of_abort(ABORTED)
+    assert words.startswith("Terminating due to uncaught exception")
+    assert is_of_gpu_memory(words)
+
+
+@pytest.mark.parametrize(("log", "words"), [
+    ("one\nterminate called after throwing an instance of 'std::logic_error'\n  what():  bad\nFatal Python error",
+     "terminate called after throwing an instance of 'std::logic_error'"),
+    ("malloc(): unaligned tcache chunk\nFatal Python error: Aborted", "malloc(): unaligned tcache chunk"),
+    ("Fatal Python error: Aborted", ""), ("", ""),
+])
+def test_what_says_nothing_of_a_card_is_told_as_it_is(log: str, words: str) -> None:
+    assert words_of_abort(log) == words
+    assert not is_of_gpu_memory(words)

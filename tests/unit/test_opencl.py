@@ -51,11 +51,44 @@ def test_a_machine_without_opencl_says_so(monkeypatch: pytest.MonkeyPatch) -> No
         list_devices()
 
 
-def test_a_training_that_ran_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def lightgbm_counts(monkeypatch: pytest.MonkeyPatch, names: dict[tuple[int, int], str]) -> None:
+    """LightGBM finds these devices under these numbers; elsewhere it takes the first."""
+    monkeypatch.setattr(opencl, "_name_in_training", lambda p, n: names.get((p, n), names[0, 0]))
+
+
+def test_a_card_that_lightgbm_counts_otherwise_is_found_by_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opencl, "list_devices", lambda: DEVICES[:2])
+    lightgbm_counts(monkeypatch, {(0, 0): "Card", (1, 0): "pthread-cpu"})
+    found = opencl.probe(WantedDevice(pci_bus_id="0000:65:00.0"))
+    assert (found.platform, found.device, found.name) == (0, 0, "Card")
+
+
+def test_a_card_that_lightgbm_never_trains_on_is_refused_with_what_it_trained_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(opencl, "list_devices", lambda: DEVICES[:2])
+    lightgbm_counts(monkeypatch, {(0, 0): "pthread-cpu"})
+    with pytest.raises(OpenCLFault, match=r"does not train on 'Card': platform 1, device 0 is 'pthread-cpu'; platform"):
+        opencl.probe(WantedDevice(pci_bus_id="0000:65:00.0"))
+
+
+def test_a_platform_where_training_fails_does_not_end_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    def name(platform: int, number: int) -> str:
+        if platform == 1:
+            raise OpenCLFault("platform 1, device 0: no kernel")
+        return "Card"
+
+    monkeypatch.setattr(opencl, "list_devices", lambda: DEVICES[:2])
+    monkeypatch.setattr(opencl, "_name_in_training", name)
+    assert opencl.probe(WantedDevice(pci_bus_id="0000:65:00.0")).platform == 0
+
+
+def test_two_visible_cards_of_one_name_are_refused_for_lightgbm_says_names_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(opencl, "list_devices", lambda: DEVICES)
-    monkeypatch.setattr(opencl, "_name_in_training", lambda device: "Another Card")
-    with pytest.raises(OpenCLFault, match=r"given 'pthread-cpu' .* trained on 'Another Card'"):
-        opencl.probe(WantedDevice(name="pthread-cpu"))
+    with pytest.raises(OpenCLFault, match=r"2 devices called 'Card'.*CUDA_VISIBLE_DEVICES"):
+        opencl.probe(WantedDevice(pci_bus_id="0000:65:00.0"))
 
 
 class StubOpenCL:

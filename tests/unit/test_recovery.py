@@ -438,6 +438,24 @@ def test_errors_of_a_card_that_abort_the_process_count_too(gpu_scene: Scene) -> 
     assert any("is set aside: 3 errors within 10 minutes" in text for text in gpu_scene.notices())
 
 
+def test_a_card_without_memory_that_aborts_the_process_is_waited_for_once_and_not_set_aside(gpu_scene: Scene) -> None:
+    words = 'uncaught exception 0x1 what() -> "cuda_base.cpp:16: CUDA error 2: out of memory" of type TCudaException'
+    gpu_scene.run()
+    gpu_scene.lose(message=WorkerLost(reason="killed by SIGABRT", words=words))
+    assert not gpu_scene.told
+    assert gpu_scene.recovery.holds_back(gpu_scene.first, 6.0)
+    gpu_scene.monitor.card_mb = 1.0
+    assert not gpu_scene.recovery.holds_back(gpu_scene.first, 7.0)
+
+    gpu_scene.run(again=True)
+    gpu_scene.lose(message=WorkerLost(reason="killed by SIGABRT", words=words))
+
+    (told,) = gpu_scene.told
+    assert told.record.kind == "gpu_out_of_memory"
+    assert "CUDA error 2: out of memory" in str(told.record.reason)
+    assert not any("set aside" in text for text in gpu_scene.notices())
+
+
 def test_a_trial_that_aborts_every_time_sets_no_card_aside(gpu_scene: Scene) -> None:
     for _ in range(GPU_FAULTS):
         gpu_scene.run(again=bool(gpu_scene.dispatcher.retries))
