@@ -13,7 +13,9 @@ _GPU_MEMORY = re.compile(
     r"cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|TOutOfMemoryError|CU\w+_STATUS_ALLOC_FAILED"
     r"|CUDA\b.{0,200}out of (?:the )?memory|CL_MEM_OBJECT_ALLOCATION_FAILURE|Memory Object Allocation Failure"
     r"|CL_INVALID_BUFFER_SIZE|Invalid Buffer Size|not enough memory for|out of memory\. Requested"
-    r"|Memory allocation error on worker",
+    r"|Memory allocation error on worker"
+    # What NVIDIA's OpenCL says on a full card, host or not.
+    r"|CL_OUT_OF_HOST_MEMORY|Out of Host Memory",
     re.IGNORECASE | re.DOTALL,
 )
 #: Anything else from below CUDA or OpenCL: nothing that this process asks of the card can be trusted any more.
@@ -27,7 +29,7 @@ _GPU = re.compile(
 )
 #: The whole of what Boost.Compute says, through LightGBM, of a status of OpenCL.
 _OPENCL_WORDS = re.compile(
-    r"Out of Resources|Out of Host Memory|Map Failure|Memory Copy Overlap|Build Program Failure|Compiler Not Available"
+    r"Out of Resources|Map Failure|Memory Copy Overlap|Build Program Failure|Compiler Not Available"
     r"|Device Not (?:Found|Available)|Unknown OpenCL Error \(-?\d+\)"
     r"|Invalid (?:Value|Device|Context|Command Queue|Memory Object|Program|Kernel|Kernel Arguments|Event|Operation"
     r"|Work Group Size|Host Pointer)",

@@ -83,6 +83,7 @@ time.sleep(600)
 _STUDY = """
 trials = 10
 folds = 3
+families = ["xgboost", "lightgbm"]
 [[datasets]]
 train = "train.csv"
 metric = "roc_auc"
@@ -214,7 +215,8 @@ def a_run_whose_worker_is_killed(gpu: Gpu) -> str:
                 killed = True
             time.sleep(0.2)
         records = list(read(journal))
-        told = Counter((r["trial"].split("/")[1], r["state"], r.get("device")) for r in records if r["event"] == "trial_told")
+        told = Counter((r["trial"].split("/")[1], r["state"], r["device"]) for r in records
+                       if r["event"] == "trial_told")
         lost = [r["reason"] for r in records if r["event"] == "job_lost"]
         notes = [r["text"] for r in records if r["event"] == "notice"]
         return (f"exit {run.returncode}; the worker sees {sees}; told: "

@@ -31,6 +31,7 @@ NO_ROOM_ON_THE_CARD = [
     "CUDA out of the memory. Tried to allocate 360.00 MiB",
     "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
     "clCreateBuffer failed: CL_MEM_OBJECT_ALLOCATION_FAILURE",
+    "Out of Host Memory",
 ]
 CARD_LOST = [
     "[20:15:09] ../src/tree/updater_gpu_hist.cu:770: Exception in gpu_hist: ../src/c_api/../data/common.h:45: "
