@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -114,8 +116,9 @@ def xgboost_without_a_card(gpu: Gpu) -> str:
     return python(_XGBOOST, CUDA_VISIBLE_DEVICES="")
 
 
+@functools.cache
 def lightgbm_probe(gpu: Gpu) -> str:
-    """Which OpenCL device the probe takes for the card."""
+    """Which OpenCL device the probe takes for the card; asked once, while the card has room."""
     done = subprocess.run([sys.executable, "-m", "optimizer.models.opencl", json.dumps({"pci_bus_id": gpu.pci_bus_id})],
                           capture_output=True, text=True, timeout=120, check=False,
                           env={**os.environ, "CUDA_VISIBLE_DEVICES": gpu.uuid})
@@ -253,9 +256,10 @@ def main() -> int:
             print(rows[-1], flush=True)
     page = Path(sys.argv[1])
     text = page.read_text(encoding="utf-8")
-    head = text[: text.index("| check |")].replace("**Nothing here has run on an NVIDIA card yet.**",
-                                                    f"Checked on {time.strftime('%Y-%m-%d')}, {platform.platform()}, "
-                                                    f"driver {report.driver}.")
+    checked = (f"Checked on {time.strftime('%Y-%m-%d')} on {', '.join(gpu.name for gpu in report.gpus)} (driver "
+               f"{report.driver}, {platform.platform()}, Python {platform.python_version()}).")
+    # The first paragraph says what was checked; what it has not seen is for a person to say.
+    head = re.sub(r"Checked on .*?\)\.", lambda _: checked, text[: text.index("| check |")], count=1, flags=re.DOTALL)
     page.write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
     return 0
 
