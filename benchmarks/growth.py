@@ -43,6 +43,12 @@ class Grown:
     peak_mb: float
 
 
+def size_of(shape: str) -> tuple[int, int]:
+    """Rows and columns, of a shape as it stands on the command line."""
+    rows, columns = shape.split(" x ")
+    return int(rows), int(columns)
+
+
 def write_table(path: Path, rows: int, columns: int) -> None:
     """Numbers of four digits, and what three of them say of the last column, with noise."""
     chance = np.random.default_rng(0)
@@ -90,7 +96,7 @@ def run(table: Path, folder: Path, environment: dict[str, str]) -> Grown:
 
 def row_of(shape: str, csv_mb: float, found: list[Grown]) -> tuple[object, ...]:
     """A line of the table."""
-    rows, columns = (int(n) for n in shape.split(" x "))
+    rows, columns = size_of(shape)
     cells = rows * columns / 1e6
     return (f"{rows:,} x {columns:,}", f"{csv_mb:.3g}", spread([one.reading_s for one in found]),
             spread([one.reading_s / cells for one in found]),
@@ -111,8 +117,7 @@ def main() -> None:
     tables = {shape: folder / f"{shape.replace(' ', '')}.csv" for shape in options.shapes.split(";")}
     for shape, table in tables.items():
         table.unlink(missing_ok=True)
-        rows, columns = (int(n) for n in shape.split(" x "))
-        write_table(table, rows, columns)
+        write_table(table, *size_of(shape))
         print(f"{shape}: {size_mb(table):.4g} MiB of CSV", flush=True)
     found: dict[str, list[Grown]] = {shape: [] for shape in tables}
     for _ in range(options.rounds):

@@ -60,7 +60,7 @@ def kind_of(error: BaseException, device: str) -> str:
         return "not_finite"
     if device == "gpu":
         texts = [(str(e), f"{type(e).__name__}: {e}") for e in _causes(error)]
-        if any(_GPU_MEMORY.search(named) for _, named in texts):
+        if any(is_of_gpu_memory(named) for _, named in texts):
             return "gpu_out_of_memory"
         if any(_GPU.search(named) or _OPENCL_WORDS.fullmatch(text.strip()) for text, named in texts):
             return "gpu_lost"
