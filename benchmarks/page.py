@@ -65,10 +65,10 @@ PARTS = {
         "An ordinary study, six minutes for each file; plain accuracy by stratified folds. What was published of them "
         "had eight hours on two GPUs and a many-core CPU, row weights, a rule applied afterwards, and thresholds tuned "
         "on the same folds."), ("night", "files")),
-    "s5e7": Part("Every family on 18,524 rows", (
+    "s5e7": Part("Eleven families on 18,524 rows", (
         "An ordinary study of twenty minutes; four tenths of it for linear models, three for boosting, two for "
         "forests, a twentieth each for networks and support vectors."), ("night", "s5e7")),
-    "ames_house_prices": Part("Every family on 81 columns", (
+    "ames_house_prices": Part("Twelve families on 81 columns", (
         "The same on 1,460 houses."), ("night", "ames_house_prices")),
     "nothing": Part("Trials that do nothing", (
         "Ten parameters, five reports, TPE, two workers, SQLite on and drained: what the scheduler itself costs. Stock "
@@ -109,9 +109,9 @@ PARTS = {
         "How exactly a limit of the cores holds, how soon another one does, and what a job of one thread loses beside "
         "a run."), ("polite",)),
     "page": Part("The results page with five thousand models", (
-        "Real trials of three families on three small tables, repeated with other values until there are enough; "
-        "headless Chromium without a connection. Timed from the start of navigation or an input to the frame that "
-        "shows what came of it."), ("results_page",)),
+        "The models of a real run, those of the spectra above where it was given, repeated with other values until "
+        "there are enough; headless Chromium without a connection. Timed from the start of navigation or an input to "
+        "the frame that shows what came of it."), ("results_page",)),
 }
 
 

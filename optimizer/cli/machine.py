@@ -136,8 +136,8 @@ def _plan_of(path: Path) -> list[str]:
 def _advice() -> list[str]:
     lines = []
     if os.environ.get("XDG_SESSION_ID") and shutil.which("loginctl"):
-        lines.append("this login session may be ended with everything in it at logout, nohup or not; run in tmux, "
-                     "or `loginctl enable-linger`, or `systemd-run --user --scope optimizer run ...`")
+        lines.append("this login session may be ended with everything in it at logout, nohup and tmux included; run "
+                     "`loginctl enable-linger` once, and start with `systemd-run --user --scope optimizer run ...`")
     if (limit := os.environ.get("OMP_NUM_THREADS")) is not None:
         lines.append(f"OMP_NUM_THREADS={limit} is set here; each slot sets its own")
     if "CUDA_VISIBLE_DEVICES" in os.environ:

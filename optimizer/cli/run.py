@@ -38,15 +38,15 @@ _STOP_S = 180.0
 @cli.command()
 @click.argument("study")
 @click.option("--time", "time_", metavar="5m", help="Time per dataset; +1h adds to what it finished with last.")
-@click.option("--trials", type=int, help="Trials per dataset instead of a time.")
-@click.option("--deadline", metavar="8h", help="When the whole run ends: a duration, or a clock time such as 06:30.")
+@click.option("--trials", type=int, help="Trials per dataset instead of a time, in all.")
+@click.option("--deadline", metavar="8h", help="End of the whole run: 8h from its first start, or 06:30 on the clock.")
 @click.option("--families", metavar="A,B", help="Only these model families.")
 @click.option("--seed", type=int, help="Another seed.")
 @click.option("--target", help="For a folder: the column to predict.")
 @click.option("--metric", help="For a folder: what to optimise.")
 @click.option("--fresh", is_flag=True, help="Start anew; the earlier run's folder is kept under another name.")
 @click.option("--plain", is_flag=True, help="Plain lines instead of the dashboard.")
-@click.option("--debug", is_flag=True, help="Everything in one process, so that a debugger works.")
+@click.option("--debug", is_flag=True, help="Fit in the scheduler's own process, so that a debugger works.")
 def run(study: str, *, time_: str | None, trials: int | None, deadline: str | None, families: str | None,
         seed: int | None, target: str | None, metric: str | None, fresh: bool, plain: bool, debug: bool) -> None:
     """Run a study file, or a folder with train.csv; an existing run is resumed."""
@@ -284,4 +284,4 @@ def _say_how_it_ended(outcome: Outcome, path: Path) -> None:
     if outcome.state == "stopped":
         say(f"{outcome.reason}; resume with: optimizer run {path}", err=True)
         sys.exit(EXIT_STOPPED)
-    say(f"finished; more time with: optimizer run {path} --time +1h")
+    say(f"finished; to go on: optimizer run {path} {report.more(view)}")

@@ -79,7 +79,7 @@ def load_study(path: Path | str, known: KnownNames, overrides: Overrides | None 
     mistakes.raise_if_any()  # what follows may rely on sane nesting and numbers
 
     file, entries = _shaped(data, mistakes)
-    _check_names(file, known, mistakes, Path(os.path.abspath(path)).parent)
+    _check_names(file, known, mistakes, Path(path))
     if file.time_per_dataset is not None and file.trials is not None:
         mistakes.add(("trials",), "time_per_dataset is given too; a dataset's budget is one of the two")
     if file.folds * file.repeats > MOST_STEPS:
@@ -244,7 +244,7 @@ def _sound_keys(model: type[BaseModel], raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _check_names(file: StudyFile, known: KnownNames, mistakes: Mistakes, beside: Path) -> None:
+def _check_names(file: StudyFile, known: KnownNames, mistakes: Mistakes, study: Path) -> None:
     """Families, sampler and pruner are known here, and no family is named twice."""
     seen = set()
     own = {name: section.file for name, section in file.family.items() if section.file is not None}
@@ -253,8 +253,8 @@ def _check_names(file: StudyFile, known: KnownNames, mistakes: Mistakes, beside:
             mistakes.add(("family", name, "file"), f"{name!r} is a family that ships; call your own otherwise")
         elif not is_family_name(name):
             mistakes.add(("family", name), f"found {shown(name)}; {FAMILY_RULE}")
-        elif not (beside / source).is_file():
-            mistakes.add(("family", name, "file"), f"there is no file {shown(str(beside / source))}")
+        elif not os.path.isfile(path := _beside(study, source)):
+            mistakes.add(("family", name, "file"), f"there is no file {shown(path)}")
     families = (*known.families, *own)
     for position, name in enumerate(file.families):
         if name not in families:
@@ -282,8 +282,8 @@ def _unknown(kind: str, name: str, known: tuple[str, ...]) -> str:
     return f"no {kind} is called {shown(name)}; {did_you_mean(name, known)}"
 
 
-def _beside(study: Path, file: str | None) -> str | None:
-    return None if file is None else os.path.abspath(study.parent / file)
+def _beside(study: Path, file: str) -> str:
+    return os.path.abspath(study.parent / os.path.expanduser(file))
 
 
 def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Study:
@@ -292,8 +292,8 @@ def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Stu
         time_s = values.duration(_TIME_PER_DATASET)
     choices = tuple(
         FamilyChoice(name=name, device=file.family[name].device, space=file.family[name].space,
-                     share=file.family[name].share, file=_beside(path, file.family[name].file),
-                     max_rows=file.family[name].max_rows)
+                     share=file.family[name].share, max_rows=file.family[name].max_rows,
+                     file=None if (own := file.family[name].file) is None else _beside(path, own))
         if name in file.family else FamilyChoice(name=name)
         for name in file.families
     )

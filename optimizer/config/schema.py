@@ -187,7 +187,8 @@ class ResourcesSection(Keys):
     memory_limit: Memory | None = Field(
         default=None,
         description="How much memory the run may take in all, as an amount or as a share of the machine's (or of "
-        "the cgroup's, where that is less). By default all but 10 %, and at least 1 GiB is left to you.",
+        "the cgroup's, where that is less). By default all but 10 %, and at least 1 GiB is left to you; of less "
+        "than 2 GiB, the half.",
     )
     disk_limit: Disk = Field(
         default="50%",

@@ -134,10 +134,16 @@ def _next_steps(view: RunView) -> list[dict[str, str]]:
         which = f" --model {shlex.quote(kept[0])}" if len(view.datasets) > 1 else ""
         steps.append(("predict", f"optimizer predict {run}{which} new.csv", "predict a new table with the kept models"))
     if view.state == "finished":
-        steps.append(("resume", f"optimizer run {file} --time +1h", "search on for an hour per dataset"))
+        steps.append(("resume", f"optimizer run {file} {more(view)}", "search on, for as long again or another hour"))
     else:
         steps.append(("resume", f"optimizer run {file}", "go on where it stopped"))
     return [{"what": what, "command": command, "for": purpose} for what, command, purpose in steps]
+
+
+def more(view: RunView) -> str:
+    """The option that has a finished run go on: an hour, or as many trials again where they are counted."""
+    trials = view.study.get("trials")
+    return f"--trials {2 * trials}" if trials else "--time +1h"
 
 
 # As text.

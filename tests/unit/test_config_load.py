@@ -168,6 +168,15 @@ def test_paths_are_relative_to_the_study_file_not_to_the_working_directory(
     assert load_study("../x.toml", KNOWN).datasets[0].train == str(here / "data/a1.csv")
 
 
+def test_a_family_of_ones_own_may_lie_in_the_home_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = here / "home"
+    home.mkdir()
+    (home / "huber.py").touch()
+    monkeypatch.setenv("HOME", str(home))
+    study = load('families = ["huber"]\n' + ONE + '[family.huber]\nfile = "~/huber.py"\n')
+    assert [family.file for family in study.families] == [str(home / "huber.py")]
+
+
 def test_beside_a_file_called_train_the_test_table_and_the_sample_are_taken(here: Path) -> None:
     (problem,) = load('[[datasets]]\ntrain = "data/train.csv"\n').datasets
     assert problem.name == "data"

@@ -109,6 +109,12 @@ def test_the_summary_reads_well(tmp_path: Path) -> None:
     assert max(map(len, as_text(summarize(view), 80).splitlines()[2:6])) <= 80
 
 
+def test_a_run_that_counts_trials_goes_on_with_more_trials(tmp_path: Path) -> None:
+    view = a_night(tmp_path / "night")
+    view.study["trials"] = 120
+    assert "night.toml --trials 240\n" in as_text(summarize(view))
+
+
 def test_on_a_terminal_sentences_break_between_words_and_commands_stay_whole(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "night")
     run.started("a")
