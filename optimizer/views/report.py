@@ -134,7 +134,7 @@ def _next_steps(view: RunView) -> list[dict[str, str]]:
         which = f" --model {shlex.quote(kept[0])}" if len(view.datasets) > 1 else ""
         steps.append(("predict", f"optimizer predict {run}{which} new.csv", "predict a new table with the kept models"))
     if view.state == "finished":
-        steps.append(("resume", f"optimizer run {file} {more(view)}", "search on, for as long again or another hour"))
+        steps.append(("resume", f"optimizer run {file} {more(view)}", "search on from here"))
     else:
         steps.append(("resume", f"optimizer run {file}", "go on where it stopped"))
     return [{"what": what, "command": command, "for": purpose} for what, command, purpose in steps]
