@@ -25,7 +25,7 @@ from optimizer.config import values
 from optimizer.config.mistakes import Mistakes, shown, shown_path
 from optimizer.config.names import FAMILY_RULE, NAME_RULE, KnownNames, is_family_name, is_name, is_utf8
 from optimizer.config.place import Key
-from optimizer.config.problems import Entry, resolve_datasets
+from optimizer.config.problems import Entry, absolute_path, resolve_datasets
 from optimizer.config.resolved import FamilyChoice, ResourceLimits, StopRules, Study
 from optimizer.config.schema import DatasetEntry, StudyFile
 from optimizer.config.syntax import explained, unclosed
@@ -79,13 +79,13 @@ def load_study(path: Path | str, known: KnownNames, overrides: Overrides | None 
     mistakes.raise_if_any()  # what follows may rely on sane nesting and numbers
 
     file, entries = _shaped(data, mistakes)
-    _check_names(file, known, mistakes, Path(path))
+    absolute = Path(os.path.abspath(path))
+    _check_names(file, known, mistakes, absolute.parent)
     if file.time_per_dataset is not None and file.trials is not None:
         mistakes.add(("trials",), "time_per_dataset is given too; a dataset's budget is one of the two")
     if file.folds * file.repeats > MOST_STEPS:
         mistakes.add(("repeats",), f"{file.folds} folds, drawn {file.repeats} times, are {file.folds * file.repeats} "
                                    f"fits of each trial; expected at most {MOST_STEPS}")
-    absolute = Path(os.path.abspath(path))
     if not is_utf8(str(absolute)):
         raise StudyFileError([f"{shown_path(absolute)}: a folder's name is not UTF-8; rename it"])
     datasets = resolve_datasets(entries, file, absolute.parent, mistakes)
@@ -244,7 +244,7 @@ def _sound_keys(model: type[BaseModel], raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _check_names(file: StudyFile, known: KnownNames, mistakes: Mistakes, study: Path) -> None:
+def _check_names(file: StudyFile, known: KnownNames, mistakes: Mistakes, folder: Path) -> None:
     """Families, sampler and pruner are known here, and no family is named twice."""
     seen = set()
     own = {name: section.file for name, section in file.family.items() if section.file is not None}
@@ -253,7 +253,7 @@ def _check_names(file: StudyFile, known: KnownNames, mistakes: Mistakes, study: 
             mistakes.add(("family", name, "file"), f"{name!r} is a family that ships; call your own otherwise")
         elif not is_family_name(name):
             mistakes.add(("family", name), f"found {shown(name)}; {FAMILY_RULE}")
-        elif not os.path.isfile(path := _beside(study, source)):
+        elif not os.path.isfile(path := absolute_path(source, folder)):
             mistakes.add(("family", name, "file"), f"there is no file {shown(path)}")
     families = (*known.families, *own)
     for position, name in enumerate(file.families):
@@ -282,10 +282,6 @@ def _unknown(kind: str, name: str, known: tuple[str, ...]) -> str:
     return f"no {kind} is called {shown(name)}; {did_you_mean(name, known)}"
 
 
-def _beside(study: Path, file: str) -> str:
-    return os.path.abspath(study.parent / os.path.expanduser(file))
-
-
 def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Study:
     time_s = file.time_per_dataset
     if time_s is None and file.trials is None:
@@ -293,7 +289,7 @@ def _resolved(file: StudyFile, datasets: tuple[Problem, ...], path: Path) -> Stu
     choices = tuple(
         FamilyChoice(name=name, device=file.family[name].device, space=file.family[name].space,
                      share=file.family[name].share, max_rows=file.family[name].max_rows,
-                     file=None if (own := file.family[name].file) is None else _beside(path, own))
+                     file=None if (own := file.family[name].file) is None else absolute_path(own, path.parent))
         if name in file.family else FamilyChoice(name=name)
         for name in file.families
     )

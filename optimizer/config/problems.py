@@ -122,12 +122,12 @@ def default_name(train: str) -> str:
 
 def _tables(pattern: str, folder: Path) -> list[str]:
     """Absolute paths of the files that a path or a pattern names; a file that is called like a pattern is itself."""
-    path = _absolute(pattern, folder)
+    path = absolute_path(pattern, folder)
     if os.path.isfile(path):
         return [path]
     if not pattern.isprintable() or _too_wide(pattern):
         return []
-    matches = glob.glob(_absolute(pattern, Path(glob.escape(str(folder)))))
+    matches = glob.glob(absolute_path(pattern, Path(glob.escape(str(folder)))))
     return sorted(os.path.normpath(match) for match in matches if os.path.isfile(match))
 
 
@@ -137,7 +137,7 @@ def _file(said: _Said, key: str, train: str, folder: Path, mistakes: Mistakes) -
         return None
     if given is None:
         return None if said.get("test") is False else _beside(train, key)
-    path = _absolute(given, folder)
+    path = absolute_path(given, folder)
     if not os.path.isfile(path):
         mistakes.add(said.place(key), _not_found(given, folder))
     return path
@@ -153,7 +153,8 @@ def _beside(train: str, role: str) -> str | None:
     return next((path for path in candidates if os.path.isfile(path)), None)
 
 
-def _absolute(path: str, folder: Path) -> str:
+def absolute_path(path: str, folder: Path) -> str:
+    """The path of a study file that lies in ``folder``; ``~`` is the person's home."""
     return os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
 
 
@@ -164,7 +165,7 @@ def _too_wide(pattern: str) -> bool:
 
 def _not_found(given: str, folder: Path) -> str:
     """Says what was looked for, and the nearest name that is there."""
-    path = _absolute(given, folder)
+    path = absolute_path(given, folder)
     if address := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", given):
         following = f"write the path without {address[0]}" if address[1].lower() == "file" else \
             "download it, and name the file"
