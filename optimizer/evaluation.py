@@ -90,6 +90,8 @@ class _Trial:
     opencl: tuple[int, int] | None
     cache: FoldCache
     models: list[FittedModel] = field(default_factory=list)
+    #: Of each fit so far, the first look's too.
+    devices: list[str] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     fit_seconds: float = 0.0
@@ -136,7 +138,7 @@ class _Trial:
     @property
     def device(self) -> str:
         """Where the fits ran: ``gpu`` only if all of them did."""
-        return "gpu" if self.models and all(m.device == "gpu" for m in self.models) else "cpu"
+        return "gpu" if self.devices and all(device == "gpu" for device in self.devices) else "cpu"
 
     def look_is_hopeless(self) -> bool:
         """Fit the first fold on a part of its training rows, and say whether its score is worse than the limit."""
@@ -232,6 +234,7 @@ class _Trial:
         model = self.family.fit(data, workload.params, context)
         self.fit_seconds += working_time() - begun
         self.fit_cpu_seconds += time.process_time() - cpu_begun
+        self.devices.append(model.device)
         if workload.device == "gpu" and workload.device_required and model.device != "gpu":
             raise WrongDeviceFault(
                 f"{self.family.name} was given a GPU and trained on the CPU; `optimizer doctor` says what is missing"

@@ -304,6 +304,13 @@ class TestTheDevice:
         finished = run.evaluate(StubFamily([off_by(1)], device="gpu"), "mae", device="gpu", device_required=True)
         assert finished.device == "gpu"
 
+    def test_a_trial_that_ends_with_its_first_look_is_recorded_where_that_look_was_fitted(self, run: Run) -> None:
+        regression(run)
+        for device in ("gpu", "cpu"):
+            family = StubFamily([off_by(4)], device=device)
+            finished = run.evaluate(family, "mae", device="gpu", look=0.2, look_limit=3.9)
+            assert (finished.outcome, finished.device) == ("pruned", device)
+
 
 class TestNotFinite:
     def test_a_prediction_that_is_no_number_is_a_fault_that_names_the_fold(self, run: Run) -> None:
