@@ -68,8 +68,10 @@ class _Worker:
         """What a library wrote into the log before it aborted the process."""
         try:
             with self._log.open("rb") as stream:
-                # Not of what was printed long ago: the words come last, but for the stacks of all threads.
-                stream.seek(max(self._written, stream.seek(0, os.SEEK_END) - _LAST_WORDS))
+                size = stream.seek(0, os.SEEK_END)
+                # Nor of what was printed long ago: the words come last, but for the stacks of all threads.
+                own = self._written if self._written <= size else 0  # a log that has grown too long is cut
+                stream.seek(max(own, size - _LAST_WORDS))
                 return words_of_abort(stream.read().decode(errors="replace"))
         except OSError:
             return ""

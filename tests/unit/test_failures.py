@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 
+from optimizer.backends.local import _Worker
 from optimizer.errors import NotFiniteFault, StorageFault, WrongDeviceFault
 from optimizer.failures import is_of_gpu_memory, is_of_the_disk, kind_of, words_of_abort
 
@@ -162,6 +164,17 @@ def test_the_words_of_a_library_that_aborts_are_found_among_the_stacks() -> None
     words = words_of_abort(ABORTED)
     assert words.startswith("Terminating due to uncaught exception")
     assert is_of_gpu_memory(words)
+
+
+@pytest.mark.parametrize(("before", "left"), [("", ""), ("printed long ago\n" * 9, "printed long ago\n" * 9),
+                                              ("printed long ago\n" * 90, "")])
+def test_the_words_are_found_in_a_log_that_was_cut_since_the_worker_began(
+    tmp_path: Path, before: str, left: str,
+) -> None:
+    log = tmp_path / "worker-gpu0.log"
+    log.write_text(left + ABORTED)
+    worker = _Worker(process=None, end=None, log=log, written=len(before))  # type: ignore[arg-type]
+    assert worker.words_of_abort() == words_of_abort(ABORTED)
 
 
 @pytest.mark.parametrize(("log", "words"), [
