@@ -10,7 +10,7 @@ so a worker that was given up and comes back late changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 #: Workers that a trial may take with it: it is retried at most twice.
@@ -304,10 +304,10 @@ class Dispatcher:
         """Every lease, running and waiting."""
         return [lease for slot in self.slots.values() for lease in slot.leases]
 
-    def reserved_mb(self, apart_from: str) -> list[float]:
-        """MiB that each slot's jobs have reserved, one slot left out; of two jobs of a slot only one runs at a time."""
+    def reserved_mb(self, apart_from: Collection[str]) -> list[float]:
+        """MiB that each other slot's jobs have reserved; of two jobs of a slot only one runs at a time."""
         return [max(lease.reserved_mb for lease in state.leases)
-                for state in self.slots.values() if state.leases and state.name != apart_from]
+                for state in self.slots.values() if state.leases and state.name not in apart_from]
 
     def _another_attempt(self, lease: Lease, *, blame: bool, needs_mb: float) -> bool:
         """Have a job run again, if it may; whether it may."""

@@ -40,6 +40,8 @@ class Feeder:
     events: EventLog
     recovery: Recovery
     layouts: Layouts
+    #: MiB of it that the run's other processes hold now, as while a large table is read.
+    beyond_mb: float = 0.0
     #: Slots that get no new trial, as fewer use what the run may.
     resting: frozenset[str] = frozenset()
     #: Seconds that asking for a point takes, lately.
@@ -57,7 +59,8 @@ class Feeder:
             kind = self.slots[slot].kind
             retry = self.dispatcher.retry_for(kind)
             if retry is None:
-                self._start_new(slot, kind, wanted=len(wanting) - position)
+                if not self._in_the_way_of_another(kind):
+                    self._start_new(slot, kind, wanted=len(wanting) - position)
             elif self._fits(slot, retry.dataset, retry.family, retry.needs_mb):
                 self.dispatcher.taken(retry)
                 self._send(slot, retry)
@@ -106,8 +109,22 @@ class Feeder:
 
     def _fits(self, slot: str, dataset: str, family: str, needs_mb: float = 0.0) -> bool:
         """Whether the memory that a job is expected to need is there beside what the other slots have reserved."""
-        return fits(self._reservation(slot, dataset, family, needs_mb), self.dispatcher.reserved_mb(slot),
-                    self.memory_mb)
+        return fits(self._reservation(slot, dataset, family, needs_mb), self.dispatcher.reserved_mb({slot}),
+                    self.memory_mb - self.beyond_mb)
+
+    def _in_the_way_of_another(self, kind: str) -> bool:
+        """Whether slots of this kind hold the memory that a trial to be run again on another kind waits for.
+
+        Slots of its own kind wait with it; those of the others would go on beside it for ever.
+        """
+        for other in self.dispatcher.open_kinds - {kind}:
+            retry = self.dispatcher.retry_for(other)
+            theirs = [state.name for state in self.dispatcher.slots.values() if state.kind == other]
+            if retry is not None and not fits(
+                    self._reservation(theirs[0], retry.dataset, retry.family, retry.needs_mb),
+                    self.dispatcher.reserved_mb(theirs), self.memory_mb - self.beyond_mb):
+                return True
+        return False
 
     def _reservation(self, slot: str, dataset: str, family: str, needs_mb: float) -> float:
         share_mb = self.slots[slot].memory_mb * self.layouts.joined(slot) * self.memory_mb / self.planned_mb

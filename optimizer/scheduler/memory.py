@@ -61,9 +61,16 @@ def fits(wanted_mb: float, reserved_mb: Iterable[float], limit_mb: float) -> boo
     return not others or others + wanted_mb <= limit_mb * (1 + 1e-9)
 
 
-def too_much(holdings: Iterable[Holding], limit_mb: float) -> list[TooMuch]:
-    """Jobs that hold more than they may: each over its own cap, or the greediest where the whole run is over."""
+def too_much(holdings: Iterable[Holding], limit_mb: float, beyond_mb: float = 0.0) -> list[TooMuch]:
+    """Jobs that hold more than they may: each over its own cap, or the greediest where the whole run is over.
+
+    Args:
+        beyond_mb: what the run's other processes hold of what is its jobs'. One job may hold what it has reserved all
+            the same, as one always may start: it would be ended again and again.
+    """
     jobs = list(holdings)
+    largest = max((job.reserved_mb for job in jobs), default=0.0)
+    limit_mb = max(limit_mb - beyond_mb, min(limit_mb, largest))
     over = [TooMuch(job=job, reason=(
         f"out of memory: held {job.held_mb:.0f} MiB of the {job.cap_mb:.0f} MiB that it may"))
         for job in jobs if job.held_mb > job.cap_mb]

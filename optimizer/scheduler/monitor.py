@@ -27,14 +27,10 @@ class ProcessLoad(msgspec.Struct, frozen=True, kw_only=True):
     #: Cores in use; 1.0 is one core.
     cpu: float = 0.0
     rss_mb: float = 0.0
-    #: Without file pages that are mapped, which the workers share.
-    private_mb: float = 0.0
     #: CPU seconds of the worker and of all that it started, those that have ended included; never falls.
     cpu_s: float = 0.0
     #: Seconds that the worker was ready to go on and others had its core; never falls.
     waited_s: float = 0.0
-    #: ``R`` running, ``S`` sleeping, ``D`` waiting for a device, ``T`` stopped, ``Z`` ended; empty for none.
-    state: str = ""
 
 
 @dataclass
@@ -89,11 +85,10 @@ class Monitor:
             before = _Seen(start=own.start, at=now, ticks=ticks, total=ticks, tree=tree)
         gained = max(0, ticks - before.ticks)
         self._seen[pid] = _Seen(start=own.start, at=now, ticks=ticks, total=before.total + gained, tree=tree)
-        resident, shared = _memory(tree)
+        resident, _ = _memory(tree)
         return ProcessLoad(
             cpu=gained / _TICKS / (now - before.at) if now > before.at else 0.0,
-            rss_mb=resident / 2**20, private_mb=(resident - shared) / 2**20,
-            cpu_s=(before.total + gained) / _TICKS, waited_s=waited_s(pid), state=own.state,
+            rss_mb=resident / 2**20, cpu_s=(before.total + gained) / _TICKS, waited_s=waited_s(pid),
         )
 
     def private_mb(self, pid: int) -> float:

@@ -105,7 +105,7 @@ class Recovery:
             lease.peak_mb = max(lease.peak_mb, held[name])
             holdings.append(Holding(slot=name, held_mb=held[name], reserved_mb=lease.reserved_mb,
                                     cap_mb=self._cap_mb(name, lease)))
-        for over in too_much(holdings, self.memory_mb - self.beyond_mb):
+        for over in too_much(holdings, self.memory_mb, self.beyond_mb):
             job = over.job
             chance = second_chance(held_mb=job.held_mb, cap_mb=job.cap_mb, limit_mb=self.memory_mb)
             self._endings[job.slot] = _Ending(kind="out_of_memory", blame=False) if over.lowered else _Ending(

@@ -455,8 +455,8 @@ def test_of_a_running_and_a_waiting_job_the_larger_reservation_counts() -> None:
                                       expected_step_s=0.0, limits=(), reserved_mb=size)
             dispatcher.started(slot, lease.number, 5, 0.0) if dispatcher.slots[slot].running is None else None
 
-    assert sorted(dispatcher.reserved_mb("none")) == [200.0, 300.0]
-    assert dispatcher.reserved_mb("cpu0") == [200.0]
+    assert sorted(dispatcher.reserved_mb(())) == [200.0, 300.0]
+    assert dispatcher.reserved_mb({"cpu0"}) == [200.0]
 
 
 def test_the_need_of_an_attempt_that_died_of_its_memory_goes_with_the_next() -> None:

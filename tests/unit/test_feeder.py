@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from stubs.backends import QuietBackend
 from stubs.makers import SPACE, a_finish, a_prepared
@@ -12,6 +13,7 @@ from optimizer.config.resolved import ResourceLimits, Study
 from optimizer.datasets.problem import Problem
 from optimizer.dispatch import Dispatcher, Lease, Retry, SlotState
 from optimizer.errors import StorageFault
+from optimizer.gpus import Gpu
 from optimizer.journal import Journal
 from optimizer.messages import RunJob
 from optimizer.models.base import SpaceDescription
@@ -36,18 +38,23 @@ LIMITS = ResourceLimits(gpus="none", cores="100%", memory_limit="90%", threads_p
 class Scene:
     """Two slots with one dataset and one family."""
 
-    def __init__(self, folder: Path) -> None:
-        slots = {f"cpu{i}": Slot(name=f"cpu{i}", cores=(i,), threads=1, memory_mb=LIMIT / 2) for i in range(2)}
+    def __init__(self, folder: Path, gpu: Gpu | None = None) -> None:
+        """``gpu``: that of the second slot."""
+        second = "cpu1" if gpu is None else "gpu0"
+        slots = {"cpu0": Slot(name="cpu0", cores=(0,), threads=1, memory_mb=LIMIT / 2),
+                 second: Slot(name=second, cores=(1,), threads=1, memory_mb=LIMIT / 2, gpu=gpu)}
         cars = Problem(name="cars", train=str(folder / "cars.csv"))
         study = Study(name="s", path=folder / "s.toml", datasets=(cars,), time_per_dataset_s=600.0, trials=None,
                       deadline=None, folds=2, repeats=1, seed=42, families=(), sampler="random", pruner="none",
                       resources=LIMITS)
         self.events = EventLog(Journal(folder / "journal.jsonl", lambda: 0.0), folder / "run.log", lambda record: None)
-        self.book = Book(study, kinds={"tree": frozenset({"cpu"})}, gpu_required=frozenset(), slots=2,
+        kinds = frozenset(slot.kind for slot in slots.values())
+        self.book = Book(study, kinds={"tree": kinds}, gpu_required=frozenset(), slots=2,
                          events=self.events, store=Store(folder), past=Past())
         self.book.add_dataset(DatasetReady(prepared=a_prepared(folds=2), spaces={
             "tree": SpaceDescription(space=SPACE, starts=())}))
-        self.dispatcher = Dispatcher(slots={n: SlotState(name=n, kind="cpu", phase="up") for n in slots})
+        self.dispatcher = Dispatcher(
+            slots={n: SlotState(name=n, kind=s.kind, phase="up") for n, s in slots.items()})
         self.backend = QuietBackend()
         layouts = Layouts(slots=slots, dispatcher=self.dispatcher, book=self.book, backend=self.backend,
                           events=self.events, memory_mb=LIMIT, fixed=True,
@@ -80,7 +87,8 @@ class Scene:
         """It ends well, having held so much."""
         lease.peak_mb = peak_mb
         self.dispatcher.finished(lease.slot, lease.number)
-        self.book.finished(lease, self.slots[lease.slot], {}, a_finish(lease.number))
+        self.book.finished(lease, self.slots[lease.slot], {},
+                           msgspec.structs.replace(a_finish(lease.number), device=self.slots[lease.slot].kind))
 
 
 @pytest.fixture
@@ -132,6 +140,35 @@ def test_a_job_that_needs_more_room_waits_for_it_and_no_new_one_is_begun_before_
     assert scene.begin()[0].reserved_mb == 1500.0
     scene.feeder.fill(3.0)
     assert len(scene.sent) == 1
+
+
+def test_a_slot_of_another_kind_lets_a_job_that_needs_more_room_have_it(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Gpu(index=0, uuid="GPU-0", name="card"))
+    scene.feeder.fill(0.0)
+    on_cpu, on_gpu = scene.begin()
+    scene.end(on_cpu)
+    scene.dispatcher.add_retry(Retry(trial=on_cpu.trial, dataset="cars", family="tree", attempt=2, faults=1,
+                                     kind="cpu", needs_mb=1500.0))
+    scene.book._under_way[on_cpu.trial] = scene.book._under_way[on_gpu.trial]
+    scene.backend.sent.clear()
+
+    scene.end(on_gpu)
+    scene.feeder.fill(1.0)
+
+    assert scene.sent == [("cpu0", on_cpu.trial)], "the card's next job would have kept the room"
+    scene.end(*scene.begin())
+    scene.feeder.fill(2.0)
+    assert [slot for slot, _ in scene.sent[1:]] == ["cpu0", "gpu0"]
+
+
+def test_while_the_helpers_hold_a_part_of_the_memory_so_many_fewer_jobs_start_and_one_always_may(scene: Scene) -> None:
+    scene.feeder.beyond_mb = LIMIT / 4
+    scene.feeder.fill(0.0)
+    assert [slot for slot, _ in scene.sent] == ["cpu0"]
+
+    scene.feeder.beyond_mb = 0.0
+    scene.feeder.fill(1.0)
+    assert [slot for slot, _ in scene.sent] == ["cpu0", "cpu1"]
 
 
 def test_a_limit_that_was_lowered_makes_every_share_smaller(scene: Scene) -> None:

@@ -55,6 +55,20 @@ def test_where_only_the_sum_is_too_much_the_greediest_goes() -> None:
     assert too_much(jobs, 1900.0) == []
 
 
+def test_where_nobody_works_nobody_is_ended_however_much_the_helpers_hold() -> None:
+    assert too_much([], 1000.0, beyond_mb=3000.0) == []
+
+
+def test_what_the_helpers_hold_is_not_the_jobs_but_one_of_them_may_stay() -> None:
+    jobs = [a_holding("cpu0", 900.0), a_holding("cpu1", 600.0)]
+    assert too_much(jobs, 2000.0, beyond_mb=400.0) == []
+
+    (over,) = too_much(jobs, 2000.0, beyond_mb=600.0)
+    assert (over.job.slot, over.lowered) == ("cpu0", True), "the job is not to blame"
+    assert too_much(jobs[1:], 2000.0, beyond_mb=5000.0) == []
+    assert too_much(jobs[1:], 500.0), "a limit that was lowered holds for a job that is alone, too"
+
+
 def test_a_second_chance_has_twice_the_room_if_the_limit_has_it() -> None:
     assert second_chance(held_mb=1000.0, cap_mb=1000.0, limit_mb=4000.0) == 2000.0
     assert second_chance(held_mb=3000.0, cap_mb=3000.0, limit_mb=4000.0) == 4000.0

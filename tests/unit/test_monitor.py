@@ -31,7 +31,7 @@ def test_the_cores_in_use_are_counted_between_two_looks() -> None:
 
     assert first.cpu == 0.0
     assert second.cpu >= 0.4  # 0.2 s of work in 0.4 s, as the counters have it
-    assert second.rss_mb > second.private_mb > 0
+    assert second.rss_mb > monitor.private_mb(os.getpid()) > 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not count who waits for a core")
@@ -76,8 +76,7 @@ def test_a_worker_is_counted_with_what_it_started() -> None:
 
     load = monitor.worker(parent.pid, now=1.0)
 
-    assert load.private_mb >= 96
-    assert load.rss_mb > load.private_mb
+    assert load.rss_mb >= 96
     assert 32 <= alone < 96
     assert monitor.private_mb(parent.pid) >= 96, "after a look the descendants are known"
     assert load.cpu_s > 0
@@ -127,16 +126,6 @@ def test_seconds_never_fall_when_a_part_of_the_tree_vanishes() -> None:
     assert after.cpu >= 0.0
     os.killpg(parent.pid, signal.SIGKILL)
     parent.communicate()
-
-
-def test_a_worker_that_was_stopped_shows_it() -> None:
-    child = subprocess.Popen(["sleep", "600"])
-    child.send_signal(signal.SIGSTOP)
-
-    until(lambda: Monitor(None).worker(child.pid, now=0.0).state == "T")
-
-    child.kill()
-    child.wait()
 
 
 def test_the_machine_tells_its_cores_and_memory() -> None:
