@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from optimizer.budgets import shares
 from optimizer.datasets.problem import Problem
@@ -17,13 +17,13 @@ from optimizer.status import DatasetStatus, FamilyShare, RecentTrial, SlotStatus
 
 def dataset_lines(
     problems: Sequence[Problem], ledgers: Mapping[str, DatasetLedger], notes: Mapping[str, str],
-    reading: str | None, elapsed_s: Mapping[str, float],
+    reading: Collection[str], elapsed_s: Mapping[str, float],
 ) -> tuple[DatasetStatus, ...]:
     """One line per dataset, in the order of the study file.
 
     Args:
         notes: why a dataset failed, or what else is to be said of it.
-        reading: the one that is being read now.
+        reading: those that are being read now, or wait to be read again.
         elapsed_s: slot-seconds of running jobs, by dataset; only datasets with jobs are in it.
     """
     lines = []
@@ -31,7 +31,7 @@ def dataset_lines(
         ledger = ledgers.get(problem.name)
         if ledger is None:
             # While it is read, its note says what is being done.
-            state = "reading" if problem.name == reading else "failed" if problem.name in notes else "waiting"
+            state = "reading" if problem.name in reading else "failed" if problem.name in notes else "waiting"
             lines.append(DatasetStatus(name=problem.name, state=state, note=notes.get(problem.name, "")))
             continue
         state = "running" if problem.name in elapsed_s else "finished" if ledger.finished else "ready"

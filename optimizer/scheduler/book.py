@@ -6,8 +6,9 @@ A trial is in the journal before anybody runs it, and it is told when its predic
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -142,8 +143,8 @@ class Book:
             self.notes[name] = f"same content as {twin}"
         else:
             self.notes.pop(name, None)
-        problem = next(p for p in self._study.datasets if p.name == name)
-        self._events.emit("dataset_ready", durable=True, same_as=twin, problem=msgspec.to_builtins(problem),
+        self._events.emit("dataset_ready", durable=True, same_as=twin,
+                          problem=msgspec.to_builtins(next(p for p in self._study.datasets if p.name == name)),
                           trial_bytes=_trial_bytes(prepared), **msgspec.to_builtins(prepared))
         for notice in prepared.notices:
             # What eight versions of a table have in common is said once.
@@ -158,18 +159,18 @@ class Book:
                                       share=self._shares.get(f)) for f in ready.spaces},
             adaptive=self._study.shares == "adaptive")
         self.disk.announce(name, _trial_bytes(prepared), self._study.trials)
-        self._remember_families_of_old(self.ledgers[name])
+        told = self._past.take_told(name)
+        ledger = self.ledgers[name]
+        self._remember_families_of_old(ledger, told)
         retries = []
         for family, described in ready.spaces.items():
-            retries += self._add_search(self.ledgers[name], family, described)
+            retries += self._add_search(ledger, family, described, told.get(family, []))
             if family in self._stopped:
                 self.close_family(name, family, self._stopped[family])
-        self._settling.restore((r for r in self._past.told.values() if r.dataset == name),
-                               maximize=self.ledgers[name].maximize)
-        self._end_what_has_settled(self.ledgers[name])
+        self._settling.restore(chain.from_iterable(told.values()), maximize=ledger.maximize)
+        self._end_what_has_settled(ledger)
         for family, reason in ready.refused.items():
-            self.ledgers[name].families[family] = FamilyLedger(name=family, kinds=frozenset(),
-                                                               steps=prepared.steps)
+            ledger.families[family] = FamilyLedger(name=family, kinds=frozenset(), steps=prepared.steps)
             self.close_family(name, family, reason)
         return retries
 
@@ -386,22 +387,20 @@ class Book:
             if self._study.time_per_dataset_s is not None:
                 ledger.budget_s = self._study.time_per_dataset_s * slots
 
-    def _remember_families_of_old(self, ledger: DatasetLedger) -> None:
+    def _remember_families_of_old(self, ledger: DatasetLedger, told: Mapping[str, Sequence[TrialRecord]]) -> None:
         """Families that the study no longer names: what they used is used, and their best is still a best."""
-        name = ledger.prepared.dataset
-        for record in self._past.told.values():
-            if record.dataset != name or record.family in self.kinds:
-                continue
-            entry = ledger.families.setdefault(record.family, FamilyLedger(
-                name=record.family, kinds=frozenset(), steps=ledger.prepared.steps, closed="not in this study"))
-            entry.begun += 1
-            ledger.tell(record, kind=kind_of(record.slot))
+        for family in sorted(told.keys() - self.kinds.keys()):
+            ledger.families[family] = FamilyLedger(
+                name=family, kinds=frozenset(), steps=ledger.prepared.steps, closed="not in this study",
+                begun=len(told[family]))
+            for record in told[family]:
+                ledger.tell(record, kind=kind_of(record.slot))
 
-    def _add_search(self, ledger: DatasetLedger, family: str, described: SpaceDescription) -> list[Retry]:
+    def _add_search(self, ledger: DatasetLedger, family: str, described: SpaceDescription,
+                    told: Sequence[TrialRecord]) -> list[Retry]:
         name, space = ledger.prepared.dataset, described.space
         self._events.emit("space_described", dataset=name, family=family, hash=space.hash(),
                           space=msgspec.to_builtins(space), starts=described.starts)
-        told = [r for r in self._past.told.values() if (r.dataset, r.family) == (name, family)]
         next_number = self._past.numbers.get((name, family), -1) + 1
         searcher = Searcher(
             space=space, starts=described.starts, sampler=load_sampler(self._study.sampler),

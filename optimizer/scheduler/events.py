@@ -195,7 +195,7 @@ class EventLog:
     def _well(self) -> None:
         if self.trouble:
             self.trouble = ""
-            self.notice("the journal can be written again, and everything that waited is in it; the run goes on")
+            self.notice("the journal can be written again, and everything that waited is in it")
 
     def _heard(self, record: Record) -> None:
         for listener in list(self._listeners):

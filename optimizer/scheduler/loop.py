@@ -113,7 +113,7 @@ class Scheduler:
         self._readers = ReaderWatch(preparation, monitor, standstill)
         self._monitor = monitor
         self._signals = signals
-        self._past = past
+        self._versions_before = past.latest_versions
         self._slots = {slot.name: slot for slot in plan.slots}
         self._dispatcher = Dispatcher(slots={s.name: SlotState(name=s.name, kind=s.kind) for s in plan.slots})
         self._recent: deque[RecentTrial] = deque(maxlen=50)
@@ -189,7 +189,7 @@ class Scheduler:
             if not busy or time.monotonic() >= self._draining_until:
                 self._ending = "stopped"
         elif not self._dispatcher.open_kinds:
-            self._ending = "no slot is left: the workers of each died again and again; see logs/"
+            self._ending = "no slot is left: the workers or the GPU of each failed again and again; see logs/"
         elif not busy and not self._preparation.left and not self._dispatcher.retries:
             self._finish_datasets()
             if all(ledger.finished for ledger in self._book.ledgers.values()):
@@ -222,7 +222,7 @@ class Scheduler:
             self._layouts.worker_ready(slot)
             self._recovery.worker_ready(slot, now)
             if not self._versions:
-                for change in major_changes(self._past, message.versions):
+                for change in major_changes(self._versions_before, message.versions):
                     self._events.notice(f"{change}: new trials are not quite comparable with the earlier ones")
             self._versions.update(message.versions)
             self._events.emit("worker_ready", slot=slot, pid=message.pid, cores=message.cores,
@@ -256,7 +256,7 @@ class Scheduler:
             self._layouts.ended(slot)
             self._recovery.job_failed(slot, message, now)
             if message.kind == "storage":
-                self._hold_back(self._storage_trouble())
+                self._hold_back(self._reason_to_wait())
         elif isinstance(message, JobRevoked):
             lease = self._dispatcher.revoked(slot, message.lease)
             if lease is not None:
@@ -313,8 +313,7 @@ class Scheduler:
             available_mb = available_memory_mb()
             self._recovery.watch_memory(available_mb, self._plan.whole_memory_mb)
             self._readers.watch_memory(self._politeness.terms.memory_mb, self._plan, available_mb)
-            self._hold_back(self._politeness.pause or self._storage_trouble()
-                            or scarce(available_mb, self._plan.whole_memory_mb))
+            self._hold_back(self._reason_to_wait())
         if now < self._next_tick:
             return
         self._next_tick = now + TICK_S
@@ -346,9 +345,15 @@ class Scheduler:
                 part.stood_still(name, seconds)
         for holder in (self._feeder, self._recovery, self._layouts):
             holder.memory_mb = for_jobs(self._politeness.terms.memory_mb)
-        self._recovery.beyond_mb = max(0.0, self._monitor.helpers_mb(pids.values()) - HELPERS_MB)
+        beyond_mb = max(0.0, self._monitor.helpers_mb(pids.values()) - HELPERS_MB)
+        self._recovery.beyond_mb = self._feeder.beyond_mb = beyond_mb
         self._feeder.resting, self._layouts.quiet = self._politeness.resting, self._politeness.share >= 1
         return stood_s
+
+    def _reason_to_wait(self) -> str:
+        """Why no job may start now; empty where jobs may."""
+        return (self._politeness.pause or self._storage_trouble()
+                or scarce(available_memory_mb(), self._plan.whole_memory_mb))
 
     def _storage_trouble(self) -> str:
         """Why results could not be stored now; empty where they can."""
@@ -363,10 +368,11 @@ class Scheduler:
 
     def _hold_back(self, reason: str) -> None:
         """Start no jobs while something is amiss, and say so once."""
-        if reason and not self._held_back and not self._events.trouble:  # of its own trouble the journal speaks itself
+        # Of its own trouble the journal speaks itself, and what comes to light behind it is said then.
+        if reason and not self._said_held_back and not self._events.trouble:
             self._events.notice(f"no job is started: {reason}")
             self._said_held_back = True
-        elif self._said_held_back and not reason:
+        elif self._held_back and not reason:
             self._events.notice("jobs are started again")
             self._said_held_back = False
         self._held_back = reason
@@ -384,7 +390,7 @@ class Scheduler:
         plan, book = self._plan, self._book
         elapsed = board.under_way_s(self._dispatcher.under_way, now)
         refused = sum(1 for p in plan.study.datasets if p.name in book.notes and p.name not in book.ledgers
-                      and p.name != self._preparation.reading)
+                      and p.name not in self._preparation.reading)
         missing = len(plan.study.datasets) - len(book.ledgers) - refused
         progress, left = board.progress_and_left_s(list(book.ledgers.values()), missing, len(plan.slots))
         end = board.expected_end(wall, left, self._politeness.share, plan.deadline)

@@ -60,6 +60,18 @@ class Past:
     #: Trials whose fold models were kept at first and then dropped.
     models_dropped: set[str] = field(default_factory=set)
 
+    @property
+    def latest_versions(self) -> Mapping[str, str]:
+        """Versions of the libraries at the latest told trial that has any."""
+        return next((record.versions for record in reversed(self.told.values()) if record.versions), {})
+
+    def take_told(self, dataset: str) -> dict[str, list[TrialRecord]]:
+        """The told trials of a dataset by family; remembered no longer, for whoever takes them keeps what it needs."""
+        taken: dict[str, list[TrialRecord]] = defaultdict(list)
+        for record in [record for record in self.told.values() if record.dataset == dataset]:
+            taken[record.family].append(self.told.pop(record.trial))
+        return dict(taken)
+
 
 def read_past(path: Path) -> Past:
     """Replay a journal; an empty or missing one gives an empty past."""
@@ -89,12 +101,11 @@ def kind_of(slot: str) -> str:
     return "gpu" if slot.startswith("gpu") else "cpu"
 
 
-def major_changes(past: Past, now: Mapping[str, str]) -> list[str]:
-    """Libraries whose major version is another than the latest told trial's, one phrase each.
+def major_changes(latest: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Libraries whose major version is another than at the latest told trial, one phrase each.
 
     Trials before and after are then not quite the same kind; each record says which versions it had.
     """
-    latest = next((r.versions for r in reversed(past.told.values()) if r.versions), {})
     return [f"{name} was {latest[name]} and is {version}" for name, version in now.items()
             if name in latest and latest[name].split(".")[0] != version.split(".")[0]]
 

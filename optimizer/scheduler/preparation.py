@@ -75,20 +75,18 @@ class Preparation:
         self._described: Prepared | None = None
         self._description = b""
         self._faults: Counter[str] = Counter()
-        #: Datasets that were begun before and wait for another try.
-        self._put_off: set[str] = set()
-        self._not_before = 0.0
+        #: Datasets that were begun before and wait for another try, and the monotonic second of that.
+        self._put_off: dict[str, float] = {}
         #: What came of `begin`, `refuse`, `fail` and `put_off`.
         self._come: list[Outcome] = []
         #: Lines that children have said so far.
         self.heard = 0
 
     @property
-    def reading(self) -> str | None:
-        """The dataset that is being prepared now, or waits to be tried again."""
-        if self._problem is not None:
-            return self._problem.name
-        return next((p.name for p in self._waiting if p.name in self._put_off), None)
+    def reading(self) -> frozenset[str]:
+        """The dataset that is being prepared now, and those that wait to be tried again."""
+        again = [p.name for p in self._waiting if p.name in self._put_off]
+        return frozenset(again if self._problem is None else [self._problem.name, *again])
 
     @property
     def left(self) -> int:
@@ -139,8 +137,11 @@ class Preparation:
             outcomes += self._advance_describer(self._describer)
         if self._reader is not None:
             outcomes += self._advance_reader(self._reader)
-        if start and self._problem is None and self._waiting and time.monotonic() >= self._not_before:
-            self._problem = self._waiting.popleft()
+        now = time.monotonic()
+        due = next((p for p in self._waiting if now >= self._put_off.get(p.name, 0.0)), None)
+        if start and self._problem is None and due is not None:
+            self._waiting.remove(due)
+            self._problem = due
             self._answer = {}
             try:
                 self._reader = Child("optimizer.datasets.prepare", [str(self._folder / "data")],
@@ -151,8 +152,7 @@ class Preparation:
 
     def close(self) -> None:
         """End what is under way."""
-        for child in self.waitables():
-            child.kill()
+        self._ended()
 
     def _advance_reader(self, reader: Child) -> list[Outcome]:
         assert self._problem is not None  # noqa: S101 - for the type checker
@@ -216,8 +216,7 @@ class Preparation:
     def _again(self, problem: Problem, doing: str, after_s: float) -> list[Outcome]:
         self._problem = None
         self._waiting.appendleft(problem)
-        self._put_off.add(problem.name)
-        self._not_before = time.monotonic() + after_s
+        self._put_off[problem.name] = time.monotonic() + after_s
         return [ReadingOn(dataset=problem.name, doing=doing)]
 
     def _refused(self, problem: Problem, reason: str) -> DatasetRefused:

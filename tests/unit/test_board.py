@@ -40,7 +40,7 @@ def test_datasets_stand_in_the_order_of_the_study_file_with_their_state() -> Non
     ledgers = {"running": a_ledger("running"), "done": a_ledger("done", finished=True), "ready": a_ledger("ready")}
     names = ("waiting", "reading", "broken", "ready", "running", "done")
 
-    lines = dataset_lines(problems(*names), ledgers, {"broken": "no target", "reading": "row 7"}, "reading",
+    lines = dataset_lines(problems(*names), ledgers, {"broken": "no target", "reading": "row 7"}, {"reading"},
                           {"running": 3.0})
 
     assert [line.name for line in lines] == list(names)
@@ -54,7 +54,7 @@ def test_a_datasets_line_tells_its_best_its_counts_and_its_time() -> None:
     ledger = told(a_ledger(), 0.5, 0.75, standard_error=0.3)
     told(ledger, 0.4, family="forest", state="pruned")
 
-    (line,) = dataset_lines(problems("cars"), {"cars": ledger}, {}, None, {"cars": 1.5})
+    (line,) = dataset_lines(problems("cars"), {"cars": ledger}, {}, (), {"cars": 1.5})
 
     assert line == DatasetStatus(
         name="cars", state="running", metric="accuracy", direction="maximize", rows=100, columns=3, best_score=0.75,

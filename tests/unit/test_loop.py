@@ -62,7 +62,7 @@ class Reading:
 
     def __init__(self, looks: int) -> None:
         self.left = looks
-        self.reading: str | None = None
+        self.reading: frozenset[str] = frozenset()
         #: Whether each look might have begun a dataset.
         self.might_start: list[bool] = []
 
@@ -186,6 +186,29 @@ def test_jobs_start_again_when_the_disk_takes_a_file_of_our_own(
     scheduler._disk_rest.until = 0.0
     assert scheduler._storage_trouble() == ""
     assert not list((tmp_path / "predictions").iterdir())
+
+
+def test_what_still_keeps_jobs_from_starting_is_said_when_the_journal_is_well_again(make: Make, tmp_path: Path) -> None:
+    scheduler = make(Recorder())
+    scheduler._events.trouble = "journal.jsonl: the disk is full"
+    scheduler._hold_back(scheduler._events.trouble)
+    assert notices(tmp_path) == [], "of its own trouble the journal speaks itself"
+
+    scheduler._events.trouble = ""
+    for reason in ("paused", "paused", "the disk is nearly full", ""):
+        scheduler._hold_back(reason)
+
+    assert notices(tmp_path) == ["no job is started: paused", "jobs are started again"]
+
+
+def test_that_jobs_start_again_is_said_after_the_journals_own_trouble_too(make: Make, tmp_path: Path) -> None:
+    scheduler = make(Recorder())
+    scheduler._events.trouble = "journal.jsonl: the disk is full"
+    scheduler._hold_back(scheduler._events.trouble)
+    scheduler._events.trouble = ""
+    scheduler._hold_back("")
+
+    assert notices(tmp_path) == ["jobs are started again"]
 
 
 def test_while_nothing_may_start_no_dataset_is_begun(

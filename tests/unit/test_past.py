@@ -56,6 +56,20 @@ def test_without_a_journal_there_is_no_past(tmp_path: Path) -> None:
     assert read_past(tmp_path / "journal.jsonl") == Past()
 
 
+def test_told_trials_are_remembered_until_their_dataset_takes_them(journals: Journals) -> None:
+    for trial in ("cars/tree/0", "boats/tree/0", "cars/tree/1", "cars/line/0"):
+        journals.told(trial, versions={"numpy": trial})
+    past = journals.past()
+    assert past.latest_versions == {"numpy": "cars/line/0"}
+
+    taken = past.take_told("cars")
+
+    assert {family: [r.trial for r in records] for family, records in taken.items()} == {
+        "tree": ["cars/tree/0", "cars/tree/1"], "line": ["cars/line/0"]}
+    assert list(past.told) == ["boats/tree/0"]
+    assert past.take_told("cars") == {}
+
+
 def test_starts_are_counted_and_the_first_is_remembered(journals: Journals) -> None:
     for _ in range(3):
         journals("run_started")

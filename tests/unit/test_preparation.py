@@ -83,14 +83,14 @@ def test_one_dataset_after_the_other_and_a_broken_one_stops_no_other(folder: Pat
         assert all(described.space.contains(start) for start in described.starts)
     depth = next(p.domain for p in first.spaces["xgboost"].space.parameters if p.name == "max_depth")
     assert depth == Categorical((3, 5)), "the study file's narrowing"
-    assert preparation.reading is None
+    assert not preparation.reading
     assert not preparation.waitables()
 
 
 def test_a_reader_that_is_killed_is_started_again(folder: Path) -> None:
     preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
     preparation.advance()
-    assert preparation.reading == "cars"
+    assert preparation.reading == {"cars"}
 
     preparation.waitables()[0]._process.kill()
     found = outcomes(preparation)
@@ -125,6 +125,25 @@ def test_where_no_process_can_be_started_it_is_tried_again(folder: Path, monkeyp
     assert said == ReadingOn(dataset="cars", doing="is read again: its reader could not be started: "
                                                    "[Errno 12] Cannot allocate memory")
 
+    assert isinstance(outcomes(preparation)[-1], DatasetReady)
+
+
+def test_a_dataset_that_is_put_off_lets_the_others_go_first_and_is_then_begun_again(folder: Path) -> None:
+    preparation = Preparation([a_problem(folder, "large"), a_problem(folder, "small")], FAMILIES, folder)
+    preparation.advance()
+    preparation.put_off("waits: it takes more than the run may hold for now", 3600.0)
+
+    found: list[Outcome] = []
+    while preparation.left > 1:
+        found += preparation.advance()
+        connection.wait(preparation.waitables(), 60)  # type: ignore[arg-type]
+
+    assert found[0] == ReadingOn(dataset="large", doing="waits: it takes more than the run may hold for now")
+    assert isinstance(found[-1], DatasetReady)
+    assert found[-1].prepared.dataset == "small"
+    assert preparation.reading == {"large"}
+    assert not preparation.advance()
+    preparation._put_off["large"] = 0.0
     assert isinstance(outcomes(preparation)[-1], DatasetReady)
 
 

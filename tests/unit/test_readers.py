@@ -109,7 +109,7 @@ def test_one_that_holds_more_than_a_person_allows_for_a_while_is_put_off_and_nev
         until(lambda: (said.extend(scene.preparation.advance()), scene.preparation.pids())[1])
         until(lambda: scene.monitor.private_mb(scene.preparation.pids()["reader"]) > 1)
         scene.watch.watch_memory(1, Sizes(), PLENTY)
-        assert scene.preparation.reading == "first"
+        assert scene.preparation.reading == {"first"}
 
     assert "waits: reading it took" in next(o.doing for o in said if isinstance(o, ReadingOn))
     assert [type(o) for o in scene.rest() if not isinstance(o, ReadingOn)] == [DatasetReady, DatasetReady]
