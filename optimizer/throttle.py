@@ -106,7 +106,8 @@ class Throttle:
             self._let_all_go_on()
 
     def _hangs(self) -> bool:
-        at_work = self._limit < self._cores or (self._state is not None and self._state.stepping_back)
+        # Once nothing limits it any more it says so at once; until then some may still be stopped.
+        at_work = self._limit < self._cores or (self._state is not None and self._state.allowed < self._cores)
         return at_work and time.monotonic() > self._heard_at + _SILENT_S
 
     def _let_all_go_on(self) -> None:

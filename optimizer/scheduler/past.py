@@ -57,6 +57,8 @@ class Past:
     #: Time of the latest event, and the seconds that lie between all of them, as far as they are to be believed.
     last_t: float = 0.0
     heard_s: float = 0.0
+    #: The run was asked to stand still: what passes is nobody's.
+    stands_still: bool = False
     #: Trials whose fold models were kept at first and then dropped.
     models_dropped: set[str] = field(default_factory=set)
 
@@ -116,7 +118,9 @@ def _replay(past: Past, record: dict[str, Any]) -> None:
         # What passed while no scheduler ran is nobody's.
         _charge_open_jobs(past)
         past.last_t = record["t"]
-    past.heard_s += min(max(0.0, record["t"] - (past.last_t or record["t"])), _LONGEST_GAP_S)
+        past.stands_still = False
+    if not past.stands_still:
+        past.heard_s += min(max(0.0, record["t"] - (past.last_t or record["t"])), _LONGEST_GAP_S)
     past.last_t = record["t"]
     if event in ("job_lost", "trial_told"):
         past.open_jobs.pop(record["trial"], None)
@@ -140,6 +144,8 @@ def _replay(past: Past, record: dict[str, Any]) -> None:
         if record["trial"] in past.asked:
             past.asked[record["trial"]].faults += record["blame"]
         _charge(past, record["trial"], record["slot"], record["seconds"])
+    elif event == "limits_changed":
+        past.stands_still = record["cores"] == 0
     elif event == "slot_lent":
         _charge(past, record["trial"], record["slot"], record["seconds"])
     elif event == "trial_told":

@@ -118,6 +118,18 @@ def test_a_governor_that_hangs_is_replaced_and_leaves_nobody_stopped(
     assert eventually(lambda: (governed.look(targets), state(busy.pid) == "T")[-1])
 
 
+def test_a_governor_that_hangs_when_its_limit_is_lifted_leaves_nobody_stopped(
+    busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("optimizer.throttle._SILENT_S", 2.0)
+    governed, _ = throttle
+    targets = pause(governed, busy.pid)
+    assert eventually(lambda: governed.look(targets) is not None)
+    os.kill(governor(), signal.SIGSTOP)
+    governed.limit(float("inf"))
+    assert eventually(lambda: (governed.look(targets), time.sleep(0.2), state(busy.pid) == "R")[-1], 15)
+
+
 def test_a_worker_that_is_no_longer_named_goes_on(
     busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill],
 ) -> None:

@@ -147,6 +147,20 @@ def test_the_night_between_two_starts_is_not_charged(journals: Journals) -> None
     assert journals.past().lost_s["cars", "tree", "cpu"] == 1.0
 
 
+def test_a_pause_is_not_charged_to_the_jobs_that_stood_still(journals: Journals) -> None:
+    journals("run_started")
+    journals.asked("cars/tree/0")
+    journals.started("cars/tree/0")
+    journals("limits_changed", cores=0, memory_mb=1000, because="paused")
+    journals.clock += 1800.0
+    journals("notice", text="still here")
+    journals("limits_changed", cores=None, memory_mb=1000, because="")
+    journals("notice", text="and on")
+    journals("run_started")
+
+    assert journals.past().lost_s["cars", "tree", "cpu"] == 2.0
+
+
 def test_evicted_predictions_are_evicted_in_the_past_too(journals: Journals) -> None:
     journals.told("cars/tree/4")
     journals("predictions_evicted", trial="cars/tree/4", bytes=10, reason="quota")
