@@ -110,6 +110,12 @@ def test_the_board_is_filtered_by_the_words_of_the_leaderboard(page: Watched, st
     assert "did you mean “family”" in page.tab.inner_text("#mistake")
     page.tab.fill("#where", "score > high")
     assert "compares numbers" in page.tab.inner_text("#mistake")
+    page.tab.fill("#where", "family = xgboost")
+    page.tab.fill("#where", "family = xgboost, score > high")
+    assert {trial.split("/")[1] for trial in page.rows()} == {"xgboost"}, "what was understood last holds on"
+    page.tab.fill("#search", "binary/xgboost/3")
+    page.until(lambda: page.rows() == ["binary/xgboost/3"])
+    page.tab.fill("#search", "")
     page.tab.fill("#where", "")
     page.tab.fill("#low", "0.95")
     page.tab.fill("#high", "0.99")

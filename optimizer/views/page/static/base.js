@@ -29,6 +29,9 @@ function fill(element, ...children) {
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const sum = (values) => values.reduce((a, b) => a + b, 0);
+// Of as many as there are: spread into arguments, a hundred thousand are too many for Math.max.
+const largest = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
+const smallest = (values) => values.reduce((a, b) => Math.min(a, b), Infinity);
 const mean = (values) => (values.length ? sum(values) / values.length : null);
 
 function quantile(sorted, share) {

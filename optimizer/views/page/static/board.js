@@ -12,6 +12,8 @@ const board = {
   columns: remembered("columns") ?? (innerWidth < 700 ? NARROW_COLUMNS : FIRST_COLUMNS),
   table: null,
   passes: () => true,
+  // What of the boxes was understood last: it holds on while there is a mistake in one.
+  holding: { low: null, high: null, where: null },
 };
 
 function boardView() {
@@ -277,25 +279,29 @@ function rowKeys(event) {
   event.preventDefault();
 }
 
+function limit(text) {
+  const number = asNumber(text);
+  if (text.trim() && number === null) throw new Error(`“${text}” is no number`);
+  return number;
+}
+
 function refilter() {
-  const mistake = document.getElementById("mistake");
-  const low = asNumber(board.low),
-    high = asNumber(board.high),
-    words = board.search.toLowerCase().split(/\s+/).filter(Boolean);
-  let holds = null;
-  try {
-    for (const [text, number] of [
-      [board.low, low],
-      [board.high, high],
-    ]) {
-      if (text.trim() && number === null) throw new Error(`“${text}” is no number`);
+  const words = board.search.toLowerCase().split(/\s+/).filter(Boolean),
+    mistakes = [];
+  for (const [box, read] of [
+    ["low", limit],
+    ["high", limit],
+    ["where", conditions],
+  ]) {
+    try {
+      board.holding[box] = read(board[box]);
+    } catch (error) {
+      mistakes.push(error.message);
     }
-    holds = conditions(board.where);
-    if (mistake) mistake.textContent = "";
-  } catch (error) {
-    if (mistake) mistake.textContent = error.message;
-    return;
   }
+  const { low, high, where: holds } = board.holding,
+    mistake = document.getElementById("mistake");
+  if (mistake) mistake.textContent = mistakes.join("; ");
   board.passes = (row) =>
     (!board.state || row.state === board.state) &&
     (low === null || (row.score != null && row.score >= low)) &&
@@ -350,7 +356,9 @@ function summaryCards() {
           class: "tile",
           id: `tile-${d.dataset}`,
           "aria-pressed": String(d.dataset === state.dataset),
-          onclick: choosing,
+          // One that could not be used has no models to show.
+          onclick: d.direction ? choosing : () => {},
+          "aria-disabled": d.direction ? null : "true",
           title: d.failed || null,
         },
         el("span", { class: "name" }, d.dataset),

@@ -116,8 +116,8 @@ function scoreRange(rows, dataset) {
 function logAxis(values) {
   const there = values.filter((v) => v > 0);
   if (!there.length) return { type: "log" };
-  const low = Math.floor(Math.log10(Math.min(...there))),
-    high = Math.ceil(Math.log10(Math.max(...there)));
+  const low = Math.floor(Math.log10(smallest(there))),
+    high = Math.ceil(Math.log10(largest(there)));
   const steps = high - low <= 1 ? [1, 2, 3, 5] : high - low <= 2 ? [1, 3] : [1],
     every = Math.ceil((high - low + 1) / 5);
   const ticks = [];

@@ -153,8 +153,8 @@ function regressionCards(found, row, rows) {
   const { truth, predicted } = found.points,
     colour = colourOf(row.family),
     all = [...truth, ...predicted];
-  const low = Math.min(...all),
-    high = Math.max(...all),
+  const low = smallest(all),
+    high = largest(all),
     { edges, counts, mean: bias, spread } = found.residuals;
   const points = (x, y, template) => ({
     type: "scatter",
@@ -168,7 +168,7 @@ function regressionCards(found, row, rows) {
   const level = {
     type: "scatter",
     mode: "lines",
-    x: [Math.min(...predicted), Math.max(...predicted)],
+    x: [smallest(predicted), largest(predicted)],
     y: [0, 0],
     hoverinfo: "skip",
     showlegend: false,

@@ -197,7 +197,7 @@ function familiesView() {
           span(spent(of)),
           percent(whole ? spent(of) / whole : null),
           whole_.length ? span(median(whole_.map((row) => row.seconds))) : NOTHING,
-          whole_.length ? memory(Math.max(...whole_.map((row) => row.memory))) : NOTHING,
+          whole_.length ? memory(largest(whole_.map((row) => row.memory))) : NOTHING,
           el(
             "span",
             { class: "cut", title: stop?.reason },

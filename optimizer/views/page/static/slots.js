@@ -7,7 +7,7 @@ function slotsView() {
     names = [...new Set([...state.slots.map((s) => s.name), ...jobs.map((job) => job.slot)])];
   if (!jobs.length)
     return [empty("No job has started yet.", "Each slot gets a row, and each job a bar from its start to its end.")];
-  const now = state.alive ? state.at : Math.max(...jobs.map((job) => job.end ?? job.start)),
+  const now = state.alive ? state.at : largest(jobs.map((job) => job.end ?? job.start)),
     busy = names.map((name) => slotUse(name, jobs, now));
   const colours = (job) =>
     job.outcome === "lost" || job.outcome === "failed"
@@ -138,10 +138,18 @@ function slotUse(name, jobs, now) {
     idle,
     share: taken + idle ? taken / (taken + idle) : null,
     gaps,
-    cores: slot
-      ? `${cores.length > 2 ? `${cores[0]}–${cores.at(-1)}` : cores.join(", ")}${slot.gpu ? " + GPU" : ""}`
-      : NOTHING,
+    cores: slot ? `${ranges(cores)}${slot.gpu ? " + GPU" : ""}` : NOTHING,
   };
+}
+
+// Numbers in ascending order, three and more in a row as one range.
+function ranges(numbers) {
+  const rows = [];
+  for (const number of numbers) {
+    if (rows.at(-1)?.at(-1) === number - 1) rows.at(-1).push(number);
+    else rows.push([number]);
+  }
+  return rows.map((row) => (row.length > 2 ? `${row[0]}–${row.at(-1)}` : row.join(", "))).join(", ");
 }
 
 function gapTable(busy) {
