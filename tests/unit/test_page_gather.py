@@ -75,7 +75,7 @@ def test_jobs_know_when_they_began_and_how_they_ended(tmp_path: Path) -> None:
     run = small(tmp_path)
     run.event("job_started", trial="a/xgboost/1", attempt=1, slot="cpu1", gap_s=0.1)
     run.event("job_lost", trial="a/xgboost/1", attempt=1, slot="cpu1", reason="killed", blame=True, seconds=1.0)
-    run.event("job_started", trial="a/xgboost/1", attempt=2, slot="cpu0", gap_s=0.1)
+    run.event("job_started", trial="a/xgboost/1", attempt=2, slot="cpu0", gap_s=None)
     page = Gathered.of(tmp_path)
     assert [[j[1], j[2], j[3], j[6]] for j in page.everything()["jobs"]] == [
         ["cpu0", "a/xgboost/0", 1, "complete"], ["cpu1", "a/xgboost/1", 1, "lost"],
@@ -87,6 +87,16 @@ def test_jobs_know_when_they_began_and_how_they_ended(tmp_path: Path) -> None:
     assert began_by == 1
     assert (place, trial, attempt, outcome) == (2, "a/xgboost/1", 2, "complete")
     assert end - start == pytest.approx(0.5), "the slot was free when the work ended, not when it was written down"
+    run.event("job_started", trial="a/xgboost/2", attempt=1, slot="cpu0", gap_s=0.25)
+    page.follow()
+    (_, _, _, _, start, *_), = page.since(page.change - 1)["jobs"]
+    assert start < run.now, "by the worker's word, not when that came to be written down"
+    assert start == pytest.approx(end + 0.25)
+    run.now += 3600
+    run.told("a/xgboost/2", 0.8, seconds=0.5)
+    page.follow()
+    (_, _, _, _, start, end, *_), = page.since(page.change - 1)["jobs"]
+    assert end - start > 3600, "it stood still in between, and nobody else could have the slot"
 
 
 def test_what_a_killed_scheduler_left_running_ended_with_it(tmp_path: Path) -> None:

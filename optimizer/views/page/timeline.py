@@ -7,6 +7,9 @@ from typing import Any
 
 from optimizer.journal import Record
 
+#: Seconds that a message may have waited to be written down; beyond, the job stood still, or the slot had none.
+_LATE_S = 2.0
+
 
 @dataclass(kw_only=True)
 class Ran:
@@ -41,6 +44,8 @@ class Timeline:
 
     jobs: list[Ran] = field(default_factory=list)
     _running: dict[str, Ran] = field(default_factory=dict)
+    #: Slot to the job that began there last.
+    _in_slot: dict[str, Ran] = field(default_factory=dict)
     _latest: float = 0.0
     _starts: int = 0
 
@@ -51,7 +56,7 @@ class Timeline:
             event = record["event"]
             if event == "job_started":
                 self._open(Ran(slot=str(record["slot"]), trial=str(record["trial"]), attempt=int(record["attempt"]),
-                               start=at, began_by=self._starts, change=change))
+                               start=at, began_by=self._starts, change=change), record.get("gap_s"))
             elif event == "trial_told":
                 self._close(record["trial"], str(record["state"]), at, change, seconds=float(record["seconds"]),
                             slots=int(record.get("slots", 1)))
@@ -74,15 +79,26 @@ class Timeline:
         """Rows of the jobs that changed after this update, each with its place in `jobs` before it."""
         return [[place, *job.row()] for place, job in enumerate(self.jobs) if job.change > change]
 
-    def _open(self, job: Ran) -> None:
+    def _open(self, job: Ran, gap_s: float | None) -> None:
+        before = self._in_slot.get(job.slot)
+        if gap_s is not None and before is not None and before.end is not None:
+            job.start = _by_its_word(before.end + gap_s, job.start)
         self.jobs.append(job)
-        self._running[job.trial] = job
+        self._running[job.trial] = self._in_slot[job.slot] = job
 
     def _close(self, trial: str, outcome: str, at: float, change: int, *, seconds: float | None = None,
                slots: int = 1) -> None:
         job = self._running.pop(trial, None)
         if job is None:
             return
-        # Told is written a little after the work is done, when the slot is at the next job already.
-        job.end = max(job.start, at if seconds is None else min(at, job.start + seconds))
+        job.end = max(job.start, at if seconds is None else _by_its_word(job.start + seconds, at))
         job.outcome, job.slots, job.change = outcome, slots, change
+
+
+def _by_its_word(counted: float, written: float) -> float:
+    """When something was, by the seconds that a worker counted and by when its message was written down.
+
+    The first where they are near, for a message may wait until what came before it is on the disk. A worker does not
+    count what it stood still.
+    """
+    return counted if 0 <= written - counted < _LATE_S else written
