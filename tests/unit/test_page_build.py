@@ -103,3 +103,19 @@ def test_a_module_becomes_a_script_that_leaves_its_exports() -> None:
     assert script == "(()=>{var a=1,b=2;window.kept={first:a,b:b};\n})();"
     with pytest.raises(UserError, match="constraints"):
         assets.as_script("var a=1;", "kept")
+
+
+def test_where_things_lie_on_this_machine_is_in_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    studies = tmp_path / "me" / 'my "studies"'
+    run = FakeRun(studies / "cars")
+    run.started("a")
+    run.event("dataset_failed", dataset="a", reason=f"{studies}/data/train.csv:3: two columns, expected three")
+    run.event("notice", text=f"{tmp_path}/me/other/test.csv was left aside")
+
+    build.write_report(studies / "cars", tmp_path / "report.html", now=1.0)
+
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert str(tmp_path) not in page
+    assert '"data/train.csv:3: two columns' in page
+    assert '"~/other/test.csv was left aside"' in page

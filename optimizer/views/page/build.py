@@ -46,7 +46,7 @@ def write_report(folder: Path, path: Path, *, now: float, say: Callable[[str], N
     say("weighing the parameters")
     content["importance"] = all_importances(found.view)
     say("writing the page")
-    page = render(content).encode()
+    page = render(without_places(content, folder)).encode()
     with replacing(path) as file:
         file.write(page)
     return len(page)
@@ -59,6 +59,19 @@ def render(content: dict[str, Any]) -> str:
         policy=html.escape(assets.policy(live=live), quote=True), title=html.escape(str(content["run"]["name"])),
         style=assets.our_style(), data=embedded(content), code=assets.our_code(), table=assets.packed_table(),
         plots=assets.packed_plots())
+
+
+def without_places(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The content without where things lie on this machine, which is nobody's affair whom a report is sent to.
+
+    Reasons and notices name files: below the study's folder from there on, others from the home folder.
+    """
+    text = msgspec.json.encode(content).decode()
+    for place, short in ((folder.resolve().parent, ""), (Path.home(), "~/")):
+        if place != Path(place.anchor):
+            text = text.replace(msgspec.json.encode(f"{place}/").decode()[1:-1], short)
+    found: dict[str, Any] = msgspec.json.decode(text)
+    return found
 
 
 def embedded(content: Any) -> str:
