@@ -78,7 +78,7 @@ _WIDE_DATASET = (
     Column(header="best score", right=True),
     Column(header="best trial", leaves=5),
     Column(header="within 1 s.e.", right=True, leaves=4),
-    Column(header="complete", right=True),
+    Column(header="trials", right=True),
     Column(header="pruned", right=True, leaves=3),
     Column(header="failed", right=True, leaves=3),
     Column(header="state"),
@@ -93,9 +93,9 @@ def _wide_dataset(d: DatasetStatus, parallel: int) -> list[Cell]:
     failed = Text(f"{d.failed:,}", style="red" if d.failed else "dim")
     size = f"{d.rows:,} × {d.columns:,}" if d.rows else NOTHING  # noqa: RUF001
     short_id = (d.best_trial or "").removeprefix(f"{d.name}/") or NOTHING
-    return [d.name, d.metric, _best(d), short_id, _within(d), _of(d.complete, d.budget_trials), f"{d.pruned:,}",
-            failed, _state(d.state), _time(d, parallel), Bar(_used(d), "green" if d.state == "running" else ""),
-            size, d.note]
+    trials = _of(d.complete + d.pruned, d.budget_trials)
+    return [d.name, d.metric, _best(d), short_id, _within(d), trials, f"{d.pruned:,}", failed, _state(d.state),
+            _time(d, parallel), Bar(_used(d), "green" if d.state == "running" else ""), size, d.note]
 
 
 def _best(d: DatasetStatus) -> Text:

@@ -22,6 +22,8 @@ from optimizer.views.told import DatasetView, FamilyStop, Incarnation, Told
 
 #: Files that only a run's folder holds.
 _MARKS = ("journal.jsonl", "status.json", "optuna.db")
+#: Bytes at a journal's beginning by which it is known: its first line names the moment.
+_HEAD = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +62,16 @@ class RunView:
         path = self.folder / "journal.jsonl"
         try:
             found = path.stat()
-        except FileNotFoundError:
+            with path.open("rb") as stream:
+                head = stream.read(_HEAD)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return []
-        if found.st_ino != self._told.inode or found.st_size < self._told.offset:
+        # A new file may get the number of one that was deleted.
+        if (found.st_ino != self._told.inode or found.st_size < self._told.offset
+                or not head.startswith(self._told.head)):
             self.renewals += self._told.inode != -1
             self._told = Told(inode=found.st_ino)
+        self._told.head = head
         records = []
         for record, offset in journal.read_from(path, self._told.offset):
             self._told.offset = offset

@@ -93,6 +93,8 @@ class Told:
 
     offset: int = 0
     inode: int = -1
+    #: The journal's first bytes, by which it is told from another.
+    head: bytes = b""
     incarnations: list[Incarnation] = field(default_factory=list)
     datasets: dict[str, DatasetView] = field(default_factory=dict)
     trials: dict[str, TrialRecord] = field(default_factory=dict)
@@ -179,10 +181,11 @@ def _predictions_evicted(told: Told, record: Record) -> None:
 
 
 def _family_stopped(told: Told, record: Record) -> None:
-    told.stops.append(FamilyStop(
-        family=str(record["family"]), dataset=record.get("dataset"), reason=str(record["reason"]),
-        moved=record["event"] == "family_moved",
-    ))
+    stop = FamilyStop(family=str(record["family"]), dataset=record.get("dataset"), reason=str(record["reason"]),
+                      moved=record["event"] == "family_moved")
+    # Each start of the run says it anew.
+    told.stops[:] = [s for s in told.stops if (s.family, s.dataset, s.moved) != (stop.family, stop.dataset, stop.moved)]
+    told.stops.append(stop)
 
 
 def _job_lost(told: Told, record: Record) -> None:

@@ -37,6 +37,7 @@ def test_elsewhere_a_token_is_needed_on_every_address() -> None:
             assert status(OPEN, host, path=path) == 401
             assert status(OPEN, host, path=path, authorization="Bearer right-token") == 200
             assert status(OPEN, host, path=path, cookie="a=b; optimizer-1=right-token") == 200
+            assert status(OPEN, host, path=path, cookie='of[another="site; optimizer-1=right-token') == 200
             for wrong in ("", "right-toke", "right-tokens", "tökén"):
                 assert status(OPEN, host, path=path, authorization=f"Bearer {wrong}") == 401
                 assert status(OPEN, host, path=path, cookie=f"optimizer-1={wrong}") == 401

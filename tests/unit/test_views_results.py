@@ -105,6 +105,24 @@ def test_a_half_written_line_is_read_once_it_is_whole(tmp_path: Path) -> None:
     assert len(view.follow()) == 1
 
 
+def test_a_journal_in_the_place_of_a_shorter_one_is_read_anew_whatever_number_its_file_has(tmp_path: Path) -> None:
+    first, second = FakeRun(tmp_path / "run"), FakeRun(tmp_path / "other")
+    first.started("a")
+    view = RunView.open(tmp_path / "run")
+    second.now += 60
+    second.started("b")
+    for number in range(9):
+        second.told(f"b/xgboost/{number}", 0.9)
+    # The same file with other content, as a file system may give the number of a deleted file to the next.
+    path = tmp_path / "run" / "journal.jsonl"
+    path.write_bytes((tmp_path / "other" / "journal.jsonl").read_bytes())
+
+    view.follow()
+
+    assert view.renewals == 1
+    assert [trial.trial for trial in view.trials()] == [f"b/xgboost/{number}" for number in range(9)]
+
+
 def test_a_journal_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     two_datasets(tmp_path / "run")
     view = RunView.open(tmp_path / "run")
