@@ -22,7 +22,7 @@ import msgspec
 import optuna
 
 from benchmarks import stock
-from benchmarks.place import with_environment
+from benchmarks.place import stolen_s, with_environment
 from benchmarks.shared import Dataset
 from optimizer.datasets.table import Table
 from optimizer.models import load_family
@@ -100,6 +100,8 @@ class Showing:
     trials: tuple[Decided, ...]
     #: CPU seconds inside fits of trials that were not decided in time, by the share of those that were.
     partial_cpu_s: float = 0.0
+    #: Share of all cores' seconds that a hypervisor gave to others meanwhile.
+    stolen: float = 0.0
 
     def count(self, state: str) -> int:
         """Trials that ended in this state."""
@@ -175,13 +177,13 @@ def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: st
               f'metric = "{task.metric}"']
     study.write_text("\n".join(lines) + "\n", encoding="utf-8")
     begun = time.time()
-    wall, cpu = _carried_out([[sys.executable, "-m", "optimizer", "run", str(study), "--plain"]], folder,
-                             folder / "ours.log", extra)
+    wall, cpu, stolen = _carried_out([[sys.executable, "-m", "optimizer", "run", str(study), "--plain"]], folder,
+                                     folder / "ours.log", extra)
     journal = read_journal(study.with_suffix(""))
     told = [r for r in journal.of("trial_told") if r["state"] != "failed"]
     trials = [Decided(at=r["t"] - begun, family=r["trial"].split("/")[1], state=r["state"], score=r["score"],
                       fit_seconds=r["fit_seconds"], fit_cpu_seconds=r["fit_cpu_seconds"]) for r in told]
-    return _showing(name, task, wall, cpu, trials, lost_in_fits(told, journal.of("job_lost")))
+    return _showing(name, task, wall, cpu, trials, lost_in_fits(told, journal.of("job_lost")), stolen)
 
 
 def lost_in_fits(told: Sequence[Mapping[str, Any]], lost: Sequence[Mapping[str, Any]]) -> float:
@@ -213,12 +215,12 @@ def _stock(name: str, task: Task, folder: Path, environment: dict[str, str], *, 
             points=tuple(task.points.get(family, ())))
         commands.append([sys.executable, "-m", "benchmarks.stock", msgspec.json.encode(settings).decode()])
     own = {**environment, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))}
-    wall, cpu = _carried_out(commands, Path(environment["PYTHONPATH"]), folder / "stock.log", own)
+    wall, cpu, stolen = _carried_out(commands, Path(environment["PYTHONPATH"]), folder / "stock.log", own)
     decided = [msgspec.json.decode(line, type=stock.Trial) for out in outs if out.exists()
                for line in out.read_bytes().splitlines()]
     trials = [Decided(at=t.at - begun, family=t.family, state=t.state, score=t.score, fit_seconds=t.fit_seconds,
                       fit_cpu_seconds=t.fit_cpu_seconds) for t in decided]
-    return _showing(name, task, wall, cpu, trials, _cut_off(task, trials))
+    return _showing(name, task, wall, cpu, trials, _cut_off(task, trials), stolen)
 
 
 def _cut_off(task: Task, trials: list[Decided]) -> float:
@@ -232,17 +234,23 @@ def _cut_off(task: Task, trials: list[Decided]) -> float:
     return partial
 
 
-def _showing(name: str, task: Task, wall: float, cpu: float, trials: list[Decided], partial_cpu: float) -> Showing:
+def _showing(name: str, task: Task, wall: float, cpu: float, trials: list[Decided], partial_cpu: float,
+             stolen: float) -> Showing:
     if task.seconds is not None:
         wall = min(wall, task.seconds)  # stock lets its last trial finish, which does not count
     in_time = [t for t in trials if task.seconds is None or t.at <= task.seconds]
     return Showing(contestant=name, dataset=task.dataset, seed=task.seed, wall_s=wall, cpu_s=cpu,
-                   partial_cpu_s=partial_cpu, trials=tuple(sorted(in_time, key=lambda t: t.at)))
+                   partial_cpu_s=partial_cpu, stolen=stolen, trials=tuple(sorted(in_time, key=lambda t: t.at)))
 
 
-def _carried_out(commands: list[list[str]], cwd: Path, log: Path, environment: dict[str, str]) -> tuple[float, float]:
-    """Run commands side by side to their ends; wall seconds of all, and CPU seconds of each with its descendants."""
-    begun = time.monotonic()
+def _carried_out(commands: list[list[str]], cwd: Path, log: Path, environment: dict[str, str],
+                 ) -> tuple[float, float, float]:
+    """Run commands side by side to their ends.
+
+    Returns wall seconds of all, CPU seconds of each with its descendants, and the share of all cores' seconds that was
+    stolen.
+    """
+    begun, stolen = time.monotonic(), stolen_s()
     with log.open("ab") as stream:
         processes = [subprocess.Popen(command, cwd=cwd, env=with_environment(environment), stdin=subprocess.DEVNULL,
                                       stdout=stream, stderr=stream) for command in commands]
@@ -254,4 +262,5 @@ def _carried_out(commands: list[list[str]], cwd: Path, log: Path, environment: d
         failed = failed or process.returncode
     if failed:
         raise RuntimeError(f"a contestant ended with {failed}; see {log}")
-    return time.monotonic() - begun, cpu
+    wall = time.monotonic() - begun
+    return wall, cpu, (stolen_s() - stolen) / (wall * (os.cpu_count() or 1))

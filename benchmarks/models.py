@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.grids import GRIDS, Grid
-from benchmarks.place import frozen_package, markdown, spread, with_environment, working_folder
+from benchmarks.place import frozen_package, markdown, spread, stolen_s, with_environment, working_folder
 from benchmarks.shared import FOLDER
 from tests.chaos.evidence import Record, read_journal
 
@@ -45,6 +45,8 @@ class Made:
     #: Slots that worked side by side.
     slots: int
     trials: Sequence[Record]
+    #: Seconds of all cores that a hypervisor gave to others meanwhile.
+    stolen_s: float = 0.0
 
     def of(self, family: str) -> list[Record]:
         """The told trials of one family."""
@@ -57,19 +59,21 @@ def family_of(trial: Record) -> str:
 
 
 def run_study(study: Path, environment: dict[str, str]) -> None:
-    """Carry a study out to its end, and note the seconds of the whole command beside it."""
-    begun = time.monotonic()
+    """Carry a study out to its end; beside it, the seconds of the whole command and those that were stolen."""
+    begun, stolen = time.monotonic(), stolen_s()
     with study.with_suffix(".log").open("ab") as log:
         subprocess.run([sys.executable, "-m", "optimizer", "run", str(study), "--plain"], cwd=study.parent, check=True,
                        env=with_environment(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    study.with_suffix(".seconds").write_text(f"{time.monotonic() - begun:.1f}\n", encoding="utf-8")
+    study.with_suffix(".seconds").write_text(f"{time.monotonic() - begun:.1f} {stolen_s() - stolen:.1f}\n",
+                                             encoding="utf-8")
 
 
 def read_made(study: Path) -> Made:
     """What a study that was carried out has left."""
     journal = read_journal(study.with_suffix(""))
-    return Made(study.with_suffix(""), float(study.with_suffix(".seconds").read_text(encoding="utf-8")),
-                len(journal.of("run_started")[-1]["slots"]), journal.of("trial_told"))
+    wall, stolen = map(float, study.with_suffix(".seconds").read_text(encoding="utf-8").split())
+    return Made(study.with_suffix(""), wall, len(journal.of("run_started")[-1]["slots"]), journal.of("trial_told"),
+                stolen)
 
 
 def make(grid: Grid, folder: Path, environment: dict[str, str], part: float = 1.0) -> Made:

@@ -99,9 +99,13 @@ def mix(name: str, folder: Path, environment: dict[str, str], minutes: float, sa
 
 
 def _said(made: Made) -> str:
-    return (f"{len(made.trials):,} models in {made.wall_s / 60:.1f} minutes, loading libraries and reading tables "
-            f"included; of all cores' seconds from the first job on, {100 * in_fits(made):.1f} % were CPU seconds "
-            "inside fits.")
+    share, stolen = in_fits(made), made.stolen_s / (made.wall_s * (os.cpu_count() or 1))
+    text = (f"{len(made.trials):,} models in {made.wall_s / 60:.1f} minutes, loading libraries and reading tables "
+            f"included; of all cores' seconds from the first job on, {100 * share:.1f} % were CPU seconds inside fits")
+    if stolen >= 0.005:
+        text += (f", and {100 * stolen:.1f} % were a hypervisor's, which gave them to others: of what there was, "
+                 f"{100 * share / (1 - stolen):.1f} % were spent in fits")
+    return f"{text}."
 
 
 def main() -> None:

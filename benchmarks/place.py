@@ -72,6 +72,15 @@ def with_environment(extra: dict[str, str]) -> dict[str, str]:
     return {**os.environ, **extra}
 
 
+def stolen_s() -> float:
+    """Seconds of all cores that a hypervisor gave to others while somebody here wanted them, since the start.
+
+    A machine of its own has none. On a shared one they come and go, and bound what any contestant can use.
+    """
+    with open("/proc/stat", "rb") as stream:
+        return int(stream.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Replace the file whole."""
     beside = path.with_name(f".{path.name}")

@@ -51,7 +51,8 @@ def prepared(dataset: str, folder: Path, environment: dict[str, str]) -> Task:
 def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]:
     """A line per contestant: what it decided, and what that took.
 
-    Inside fits are CPU seconds of them over all cores' seconds; what was cut off at the end counts.
+    Inside fits are CPU seconds of them over all cores' seconds; what was cut off at the end counts. Stolen are those
+    that a hypervisor gave to others.
     """
     rows: list[tuple[object, ...]] = []
     for name in dict.fromkeys(s.contestant for s in showings):
@@ -60,13 +61,14 @@ def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]
                      spread([s.count("pruned") for s in own]), spread([s.wall_s for s in own]),
                      spread([s.cpu_s for s in own]),
                      spread([100 * s.fit_cpu_s / (s.wall_s * (os.cpu_count() or 1)) for s in own]),
+                     spread([100 * s.stolen for s in own]),
                      spread([3600 * len(s.trials) / s.wall_s for s in own]),
                      spread([b for s in own if (b := s.best(maximize)) is not None])))
     return rows
 
 
-HEAD = ("dataset", "contestant", "rounds", "complete", "pruned", "wall s", "CPU s", "in fits %", "trials per hour",
-        "best")
+HEAD = ("dataset", "contestant", "rounds", "complete", "pruned", "wall s", "CPU s", "in fits %", "stolen %",
+        "trials per hour", "best")
 
 
 def compare_list(folder: Path, environment: dict[str, str], rounds: int, points: int, stock: bool) -> str:
