@@ -40,8 +40,6 @@ class Feeder:
     events: EventLog
     recovery: Recovery
     layouts: Layouts
-    #: MiB of it that the run's other processes hold now, as while a large table is read.
-    beyond_mb: float = 0.0
     #: Slots that get no new trial, as fewer use what the run may.
     resting: frozenset[str] = frozenset()
     #: Seconds that asking for a point takes, lately.
@@ -56,6 +54,8 @@ class Feeder:
         for position, slot in enumerate(wanting):
             if not self.events.settled:
                 return  # what was just asked is not on the disk yet, and nobody may run it
+            if self.dispatcher.under_way and self.recovery.is_short_of_memory(now):
+                return
             kind = self.slots[slot].kind
             retry = self.dispatcher.retry_for(kind)
             if retry is None:
@@ -110,7 +110,7 @@ class Feeder:
     def _fits(self, slot: str, dataset: str, family: str, needs_mb: float = 0.0) -> bool:
         """Whether the memory that a job is expected to need is there beside what the other slots have reserved."""
         return fits(self._reservation(slot, dataset, family, needs_mb), self.dispatcher.reserved_mb({slot}),
-                    self.memory_mb - self.beyond_mb)
+                    self.memory_mb)
 
     def _in_the_way_of_another(self, kind: str) -> bool:
         """Whether slots of this kind hold the memory that a trial to be run again on another kind waits for.
@@ -122,7 +122,7 @@ class Feeder:
             theirs = [state.name for state in self.dispatcher.slots.values() if state.kind == other]
             if retry is not None and not fits(
                     self._reservation(theirs[0], retry.dataset, retry.family, retry.needs_mb),
-                    self.dispatcher.reserved_mb(theirs), self.memory_mb - self.beyond_mb):
+                    self.dispatcher.reserved_mb(theirs), self.memory_mb):
                 return True
         return False
 

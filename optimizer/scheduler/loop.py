@@ -311,7 +311,7 @@ class Scheduler:
         if now >= self._next_memory_tick:
             self._next_memory_tick = now + MEMORY_TICK_S
             available_mb = available_memory_mb()
-            self._recovery.watch_memory(available_mb, self._plan.whole_memory_mb)
+            self._recovery.watch_memory(now, available_mb, self._plan.whole_memory_mb)
             self._readers.watch_memory(self._politeness.terms.memory_mb, self._plan, available_mb)
             self._hold_back(self._reason_to_wait())
         if now < self._next_tick:
@@ -345,8 +345,7 @@ class Scheduler:
                 part.stood_still(name, seconds)
         for holder in (self._feeder, self._recovery, self._layouts):
             holder.memory_mb = for_jobs(self._politeness.terms.memory_mb)
-        beyond_mb = max(0.0, self._monitor.helpers_mb(pids.values()) - HELPERS_MB)
-        self._recovery.beyond_mb = self._feeder.beyond_mb = beyond_mb
+        self._recovery.beyond_mb = max(0.0, self._monitor.helpers_mb(pids.values()) - HELPERS_MB)
         self._feeder.resting, self._layouts.quiet = self._politeness.resting, self._politeness.share >= 1
         return stood_s
 

@@ -22,6 +22,8 @@ from optimizer.scheduler.watchdog import Hung, Limits, Look, Watchdog, limits_of
 GPU_FAULTS, GPU_FAULTS_S = 3, 600.0
 #: Seconds that a GPU is given to free the memory of a worker that ran out of it.
 GPU_MEMORY_S = 30.0
+#: Seconds in which no job starts beside others after one was ended for memory that others took.
+GIVEN_BACK_S = 30.0
 #: Kinds of failure that take a worker with them or its time: a point that ends so for good is quarantined.
 QUARANTINED = frozenset({"worker_lost", "time_limit"})
 #: A GPU is free again where less than this share of its memory is taken.
@@ -77,6 +79,8 @@ class Recovery:
     _without: set[str] = field(default_factory=set)
     #: Slots without a worker, with the family on a dataset that took it with it, and when.
     _down: dict[str, tuple[str, str, float]] = field(default_factory=dict)
+    #: When a job was last ended for memory that others took.
+    _given_back: float = -math.inf
     #: Slot to the time until which it waits for its card's memory.
     _gpu_waits: dict[str, float] = field(default_factory=dict)
 
@@ -93,7 +97,7 @@ class Recovery:
         for hung in self._watchdog.look(now, looks):
             self._end_hung(hung)
 
-    def watch_memory(self, available_mb: float, whole_mb: float) -> None:
+    def watch_memory(self, now: float, available_mb: float, whole_mb: float) -> None:
         """End the jobs that hold too much. Called several times a second."""
         held: dict[str, float] = {}
         holdings = []
@@ -107,17 +111,26 @@ class Recovery:
                                     cap_mb=self._cap_mb(name, lease)))
         for over in too_much(holdings, self.memory_mb, self.beyond_mb):
             job = over.job
-            chance = second_chance(held_mb=job.held_mb, cap_mb=job.cap_mb, limit_mb=self.memory_mb)
-            self._endings[job.slot] = _Ending(kind="out_of_memory", blame=False) if over.lowered else _Ending(
-                kind="out_of_memory", retry=chance is not None, held_mb=job.held_mb, needs_mb=chance or 0.0)
+            if over.lowered:
+                self._given_back = now
+                self._endings[job.slot] = _Ending(kind="out_of_memory", blame=False)
+            else:
+                chance = second_chance(held_mb=job.held_mb, cap_mb=job.cap_mb, limit_mb=self.memory_mb)
+                self._endings[job.slot] = _Ending(kind="out_of_memory", retry=chance is not None,
+                                                  held_mb=job.held_mb, needs_mb=chance or 0.0)
             self.backend.kill(job.slot, over.reason)
             held.pop(job.slot)
         # What a worker that is being ended holds takes a moment to be free.
         freeing = any(ending.kind == "out_of_memory" for ending in self._endings.values())
         slot = None if freeing else to_give_back(available_mb, whole_mb, held)
         if slot is not None:
+            self._given_back = now
             self._endings[slot] = _Ending(kind="out_of_memory", blame=False)
             self.backend.kill(slot, f"given back to the machine, which had {available_mb:.0f} MiB of memory left")
+
+    def is_short_of_memory(self, now: float) -> bool:
+        """Whether a job was ended a moment ago for memory that others took: in its place another would be, too."""
+        return now < self._given_back + GIVEN_BACK_S
 
     def stood_still(self, slot: str, seconds: float) -> None:
         """The slot's worker was stopped on the run's order: nobody is charged for that."""

@@ -26,7 +26,7 @@ from optimizer.scheduler.layouts import Layouts
 from optimizer.scheduler.monitor import Monitor
 from optimizer.scheduler.past import Past
 from optimizer.scheduler.preparation import DatasetReady
-from optimizer.scheduler.recovery import Recovery
+from optimizer.scheduler.recovery import GIVEN_BACK_S, Recovery
 from optimizer.store import Store
 
 #: MiB that the run may hold; each of two slots has a half.
@@ -161,13 +161,13 @@ def test_a_slot_of_another_kind_lets_a_job_that_needs_more_room_have_it(tmp_path
     assert [slot for slot, _ in scene.sent[1:]] == ["cpu0", "gpu0"]
 
 
-def test_while_the_helpers_hold_a_part_of_the_memory_so_many_fewer_jobs_start_and_one_always_may(scene: Scene) -> None:
-    scene.feeder.beyond_mb = LIMIT / 4
-    scene.feeder.fill(0.0)
+def test_after_a_job_was_ended_for_memory_that_others_took_one_works_alone_for_a_while(scene: Scene) -> None:
+    scene.feeder.recovery._given_back = 0.0
+    scene.feeder.fill(1.0)
+    scene.feeder.fill(2.0)
     assert [slot for slot, _ in scene.sent] == ["cpu0"]
 
-    scene.feeder.beyond_mb = 0.0
-    scene.feeder.fill(1.0)
+    scene.feeder.fill(GIVEN_BACK_S)
     assert [slot for slot, _ in scene.sent] == ["cpu0", "cpu1"]
 
 

@@ -24,7 +24,7 @@ from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.monitor import Monitor, ProcessLoad
 from optimizer.scheduler.past import Past
 from optimizer.scheduler.preparation import DatasetReady
-from optimizer.scheduler.recovery import GPU_FAULTS, GPU_MEMORY_S, Recovery
+from optimizer.scheduler.recovery import GIVEN_BACK_S, GPU_FAULTS, GPU_MEMORY_S, Recovery
 from optimizer.scheduler.watchdog import IDLE_S
 from optimizer.store import Store
 
@@ -283,10 +283,10 @@ def test_a_job_over_its_share_is_killed_and_gets_more_room_once(scene: Scene) ->
     scene.run()
     scene.monitor.held = 1500.0
 
-    scene.recovery.watch_memory(math.inf, 4000.0)
+    scene.recovery.watch_memory(0.0, math.inf, 4000.0)
     scene.lose(message=WorkerLost(reason=scene.backend.asked[0][2]))
     scene.run(again=True)
-    scene.recovery.watch_memory(math.inf, 4000.0)
+    scene.recovery.watch_memory(0.0, math.inf, 4000.0)
 
     assert [how for how, _, _ in scene.backend.asked] == ["kill"]
     assert "held 1500 MiB of the 1000 MiB" in scene.backend.asked[0][2]
@@ -296,7 +296,7 @@ def test_a_job_that_fills_the_whole_limit_has_failed_with_its_size(scene: Scene)
     scene.run()
     for held in (1500.0, 2500.0):
         scene.monitor.held = held
-        scene.recovery.watch_memory(math.inf, 4000.0)
+        scene.recovery.watch_memory(0.0, math.inf, 4000.0)
         scene.lose(message=WorkerLost(reason=scene.backend.asked[-1][2]))
         if held == 1500.0:
             scene.run(again=True)
@@ -310,7 +310,7 @@ def test_a_machine_without_memory_gets_a_job_back_which_is_not_blamed(scene: Sce
     scene.run()
     scene.monitor.held = 10.0
 
-    scene.recovery.watch_memory(1.0, 4000.0)
+    scene.recovery.watch_memory(0.0, 1.0, 4000.0)
     scene.lose(message=WorkerLost(reason=scene.backend.asked[0][2]))
 
     assert [(r.attempt, r.faults) for r in scene.dispatcher.retries] == [(2, 0)]
@@ -322,7 +322,7 @@ def test_a_limit_that_was_lowered_ends_a_job_and_blames_nobody(scene: Scene) -> 
     scene.monitor.held = 900.0
     scene.recovery.memory_mb = 1500.0
 
-    scene.recovery.watch_memory(math.inf, 4000.0)
+    scene.recovery.watch_memory(0.0, math.inf, 4000.0)
     [(how, slot, reason)] = scene.backend.asked
     scene.lose(slot, WorkerLost(reason=reason))
 
@@ -334,11 +334,13 @@ def test_a_job_is_given_back_where_the_helpers_hold_what_the_limit_lacks(scene: 
     for slot in (scene.first, scene.second):
         scene.run(slot).reserved_mb = 1000.0
     scene.monitor.held = 900.0
-    scene.recovery.watch_memory(math.inf, 4000.0)
+    scene.recovery.watch_memory(0.0, math.inf, 4000.0)
     assert not scene.backend.asked, "within the limit together"
     scene.recovery.beyond_mb = 300.0
 
-    scene.recovery.watch_memory(math.inf, 4000.0)
+    scene.recovery.watch_memory(7.0, math.inf, 4000.0)
+    assert scene.recovery.is_short_of_memory(8.0)
+    assert not scene.recovery.is_short_of_memory(7.0 + GIVEN_BACK_S)
     [(_, slot, reason)] = scene.backend.asked
     scene.lose(slot, WorkerLost(reason=reason))
 
@@ -348,7 +350,7 @@ def test_a_job_is_given_back_where_the_helpers_hold_what_the_limit_lacks(scene: 
 def test_what_a_trial_held_is_in_its_record_and_its_family_remembers(scene: Scene) -> None:
     lease = scene.run()
     scene.monitor.held = 800.0
-    scene.recovery.watch_memory(math.inf, 4000.0)
+    scene.recovery.watch_memory(0.0, math.inf, 4000.0)
     scene.dispatcher.finished(scene.first, lease.number)
 
     told = scene.book.finished(lease, scene.recovery.slots[scene.first], {}, a_finish(lease.number))
