@@ -21,10 +21,10 @@ class Sampler(Protocol):
         ...
 
     #: Whether a search begins at the points that the family knows to do well.
-    begins_at_starts: bool
+    begins_at_starts: bool = True
 
     #: Whether one that enumerates goes on with any points where it has no more of its own.
-    goes_on: bool
+    goes_on: bool = True
 
     def points(
         self, space: SearchSpace, best: Callable[[int], Sequence[Mapping[str, Any]]],
@@ -36,7 +36,7 @@ class Sampler(Protocol):
         Args:
             best: gives so many of the best points that are complete by then, best first.
         """
-        ...
+        return None
 
 
 class DecidedTrial(msgspec.Struct, frozen=True, kw_only=True):

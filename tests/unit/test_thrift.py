@@ -11,6 +11,7 @@ from stubs.makers import a_record
 
 from optimizer.search_space import Categorical, Float, Int, Parameter, SearchSpace, When
 from optimizer.strategies import load_sampler
+from optimizer.strategies.base import Sampler
 from optimizer.strategies.samplers.tpe import made
 from optimizer.strategies.thrift import ThriftyTPESampler
 from optimizer.study.searcher import Searcher
@@ -22,19 +23,14 @@ GROUPED = SearchSpace((Parameter("kind", Categorical(("a", "b"))), Parameter("x"
                        Parameter("only", Float(0.0, 1.0), When("kind", ("b",)))))
 
 
-class _Thrift:
+class _Thrift(Sampler):
     """A sampler of so much thrift."""
-
-    begins_at_starts = goes_on = True
 
     def __init__(self, thrift: float) -> None:
         self.thrift = thrift
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> Any:
         return made(ThriftyTPESampler, space, seed, workers, thrift=self.thrift)
-
-    def points(self, space: SearchSpace, best: Any) -> None:
-        return None
 
 
 def searched(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from optimizer.search_space import Categorical, Float, Int, SearchSpace, grid_values
+from optimizer.strategies.base import Sampler
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -35,11 +36,8 @@ _ROUNDS_UNKNOWN = 40
 _KEEP = 0.7
 
 
-class CoarseToFine:
+class CoarseToFine(Sampler):
     """Rounds of grids, each around the best points of those before."""
-
-    begins_at_starts = True
-    goes_on = True
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Never asked, since the points are enumerated; Optuna wants a sampler all the same."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from optimizer.search_space import SearchSpace
+from optimizer.strategies.base import Sampler
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -19,7 +20,7 @@ LEVELS = 3
 MOST_SHUFFLED = 200_000
 
 
-class Grid:
+class Grid(Sampler):
     """Our own enumeration: Optuna's grid sampler knows no conditions and repeats points when resumed."""
 
     begins_at_starts = False

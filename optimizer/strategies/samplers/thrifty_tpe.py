@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optimizer.search_space import SearchSpace
+from optimizer.strategies.base import Sampler
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 _THRIFT = 0.3
 
 
-class ThriftyTpe:
+class ThriftyTpe(Sampler):
     """As `tpe`, and the seconds of a fold are weighed too."""
-
-    begins_at_starts = True
-    goes_on = True
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """TPE with the same settings, and its thrift."""
@@ -27,12 +24,6 @@ class ThriftyTpe:
         from optimizer.strategies.thrift import ThriftyTPESampler
 
         return made(ThriftyTPESampler, space, seed, workers, thrift=_THRIFT)
-
-    def points(
-        self, space: SearchSpace, best: Callable[[int], Sequence[Mapping[str, Any]]],
-    ) -> Iterator[dict[str, Any]] | None:
-        """None: it samples."""
-        return None
 
 
 STRATEGY = ThriftyTpe()

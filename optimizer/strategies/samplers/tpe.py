@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from optimizer.search_space import SearchSpace
+from optimizer.strategies.base import Sampler
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -26,23 +27,14 @@ def made(kind: Callable[..., BaseSampler], space: SearchSpace, seed: int, worker
         )
 
 
-class Tpe:
+class Tpe(Sampler):
     """Random at first, then where good trials are dense and bad ones are not."""
-
-    begins_at_starts = True
-    goes_on = True
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Optuna's TPE with every choice of ours written out."""
         from optimizer.strategies.parzen import FrugalTPESampler
 
         return made(FrugalTPESampler, space, seed, workers)
-
-    def points(
-        self, space: SearchSpace, best: Callable[[int], Sequence[Mapping[str, Any]]],
-    ) -> Iterator[dict[str, Any]] | None:
-        """None: it samples."""
-        return None
 
 
 STRATEGY = Tpe()
