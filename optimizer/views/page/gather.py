@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from optimizer.journal import Record
-from optimizer.records import TrialRecord
 from optimizer.views.filters import FIELDS
 from optimizer.views.page.rows import COLUMNS, row_of
 from optimizer.views.page.timeline import Timeline
@@ -63,15 +62,14 @@ class Gathered:
     def since(self, change: int) -> dict[str, Any]:
         """What changed after this update, and the small rest whole."""
         changed = [trial for trial, last in self._changes.items() if last > change]
-        records = {record.trial: record for record in self.view.trials()}
         return {
             "generation": self.generation, "change": self.change,
-            "rows": [row_of(records[trial]) for trial in changed if trial in records],
+            "rows": [row_of(record) for trial in changed if (record := self.view.find(trial)) is not None],
             "jobs": self.timeline.changed_since(change),
-            **self._rest(list(records.values())),
+            **self._rest(),
         }
 
-    def _rest(self, trials: list[TrialRecord]) -> dict[str, Any]:
+    def _rest(self) -> dict[str, Any]:
         view = self.view
         starts = view.incarnations
         return {
@@ -88,7 +86,7 @@ class Gathered:
             "slots": self.slots,
             "spaces": self.spaces,
             "layouts": self.layouts, "layouts_measured": self.layouts_measured,
-            "spared": spared(trials, view.datasets, view.stops),
+            "spared": spared(view.trials(), view.datasets, view.stops),
             "jobs_lost": dict(view.jobs_lost), "workers_lost": dict(self.workers_lost),
             "notices": list(dict.fromkeys(view.notices)), "unreadable": view.unreadable[:20],
         }
