@@ -10,11 +10,11 @@ import io
 import re
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 
 from optimizer.status import read_status
 from optimizer.views.results import find_run
-from optimizer.views.screen import render
+from optimizer.views.screen import lines
 
 
 def without_remote_fonts(picture: str) -> str:
@@ -35,7 +35,7 @@ def main() -> None:
     if status is None:
         raise SystemExit(f"{options.run} has no status.json that can be read")
     console = Console(record=True, file=io.StringIO(), width=width, force_terminal=True, color_system="truecolor")
-    console.print(render(status, width=width, height=height, now=status.at), no_wrap=True, overflow="ignore")
+    console.print(Group(*lines(status, width=width, height=height, now=status.at)), no_wrap=True, overflow="ignore")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     # The identifier is fixed: rich would make it of the content, and every new picture would differ everywhere.
     picture = console.export_svg(title=f"optimizer run {status.run}", unique_id="dashboard")

@@ -57,7 +57,7 @@ def report(run: str, *, out: Path | None, as_json: bool) -> None:
 def serve(run: str, *, host: str, port: int | None, token: str | None, optuna: bool) -> None:
     """Show the results of a run live in a browser, read-only; Ctrl-C ends it, and the run goes on."""
     from optimizer.process import step_back
-    from optimizer.views.page.serving import open_place, page_of
+    from optimizer.views.page.serving import open_place
     from optimizer.views.page.serving import serve as answer
     from optimizer.views.results import find_run
 
@@ -71,7 +71,10 @@ def serve(run: str, *, host: str, port: int | None, token: str | None, optuna: b
             application = optuna_application(folder, Path(scratch), place.rules)
             what = f"Optuna's dashboard on a copy of {folder / 'optuna.db'} as it is now"
         else:
-            application, what = page_of(folder, place), f"{folder.name}, live"
+            from optimizer.views.page.server import application as live_application
+
+            application = live_application(folder, place.rules)
+            what = f"{folder.name}, live"
         show(f"{place.address}\n{what}; Ctrl-C ends it")
         sys.stdout.flush()
         if place.rules.token is not None and not place.rules.loopback:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
 from rich.text import Text
 
 from optimizer.status import Status
@@ -26,9 +25,9 @@ _STATE_STYLES = {"running": "bold green", "finished": "bold green", "preparing":
                  "stopping": "bold yellow", "stopped": "bold yellow"}
 
 
-def render(
+def lines(
     status: Status | None, *, width: int, height: int, now: float, title: str = "", note: str = "",
-) -> RenderableType:
+) -> list[Text]:
     """The screen, at most ``width`` cells wide and ``height`` lines high; never raises.
 
     Args:
@@ -39,13 +38,6 @@ def render(
         title: the run's name, for a screen without status.
         note: a sentence that must be seen, for instance that the run is not running.
     """
-    return Group(*lines(status, width=width, height=height, now=now, title=title, note=note))
-
-
-def lines(
-    status: Status | None, *, width: int, height: int, now: float, title: str = "", note: str = "",
-) -> list[Text]:
-    """The screen as lines; see `render`."""
     width, height = max(1, width), max(1, height)
     try:
         page = _page(status, width, height, now, title, note)

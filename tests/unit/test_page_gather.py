@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from stubs.runs import START, FakeRun
 
+from optimizer.views.page import assets
 from optimizer.views.page.gather import Gathered
 from optimizer.views.page.rows import COLUMNS
 
@@ -36,6 +38,10 @@ def test_a_row_has_the_names_that_conditions_know(tmp_path: Path) -> None:
     assert row(found)["trial"] == "a/xgboost/0"
     assert row(found)["score"] == 0.90
     assert row(found)["params"] == {"depth": 6}
+
+
+def test_a_row_holds_nothing_that_the_page_does_not_read() -> None:
+    assert [name for name in COLUMNS if not re.search(rf"\.{name}\b", assets.our_code())] == []
 
 
 def test_an_update_has_only_the_rows_that_changed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import random
 
 import msgspec
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 from stubs.statuses import NOW, dataset, slot, status
 
 from optimizer.status import FamilyShare, Status
@@ -21,7 +21,7 @@ def drawn(state: Status | None, width: int, height: int, **options: str) -> list
     """The screen as plain text, through rich as the person sees it."""
     console = Console(file=io.StringIO(), width=width, height=height, color_system=None, force_terminal=False)
     with console.capture() as capture:
-        console.print(screen.render(state, width=width, height=height, now=NOW, **options), end="")
+        console.print(Group(*screen.lines(state, width=width, height=height, now=NOW, **options)), end="")
     return capture.get().split("\n")[:-1]
 
 

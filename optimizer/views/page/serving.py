@@ -11,7 +11,6 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -105,10 +104,3 @@ def _listening(host: str, port: int | None) -> socket.socket:
             return sock
     raise UserError(f"{host} port {port or PORT} cannot be listened on: {failed.strerror}; "
                     "name another with --port, or leave it away") from failed
-
-
-def page_of(folder: Path, place: Place) -> Any:
-    """The application of a run's live page at this place."""
-    from optimizer.views.page.server import application
-
-    return application(folder, place.rules)

@@ -270,9 +270,7 @@ function keys(event) {
 function begin() {
   const theme = remembered("theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
-  takeIn({ ...content, anew: true });
-  for (const [trial, found] of Object.entries(content.plots ?? {})) state.plots.set(trial, found);
-  for (const [key, found] of Object.entries(content.importance ?? {})) state.importance.set(key, found);
+  takeIn(content);
   fill(
     document.getElementById("page"),
     el(
