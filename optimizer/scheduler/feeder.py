@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from optimizer import budgets
@@ -107,9 +108,14 @@ class Feeder:
     def _uses(self) -> list[budgets.DatasetUse]:
         return self.book.uses(self.dispatcher.under_way, self.dispatcher.retries, self.slots, time.monotonic())
 
-    def _fits(self, slot: str, dataset: str, family: str, needs_mb: float = 0.0) -> bool:
-        """Whether the memory that a job is expected to need is there beside what the other slots have reserved."""
-        return fits(self._reservation(slot, dataset, family, needs_mb), self.dispatcher.reserved_mb({slot}),
+    def _fits(self, slot: str, dataset: str, family: str, needs_mb: float = 0.0,
+              emptied: Iterable[str] = ()) -> bool:
+        """Whether the memory that a job is expected to need is there beside what the other slots have reserved.
+
+        Args:
+            emptied: slots that count as if they held nothing.
+        """
+        return fits(self._reservation(slot, dataset, family, needs_mb), self.dispatcher.reserved_mb({slot, *emptied}),
                     self.memory_mb)
 
     def _in_the_way_of_another(self, kind: str) -> bool:
@@ -119,10 +125,10 @@ class Feeder:
         """
         for other in self.dispatcher.open_kinds - {kind}:
             retry = self.dispatcher.retry_for(other)
+            if retry is None:
+                continue
             theirs = [state.name for state in self.dispatcher.slots.values() if state.kind == other]
-            if retry is not None and not fits(
-                    self._reservation(theirs[0], retry.dataset, retry.family, retry.needs_mb),
-                    self.dispatcher.reserved_mb(theirs), self.memory_mb):
+            if not self._fits(theirs[0], retry.dataset, retry.family, retry.needs_mb, emptied=theirs):
                 return True
         return False
 

@@ -256,7 +256,7 @@ class Scheduler:
             self._layouts.ended(slot)
             self._recovery.job_failed(slot, message, now)
             if message.kind == "storage":
-                self._hold_back(self._reason_to_wait())
+                self._hold_back(self._reason_to_wait(available_memory_mb()))
         elif isinstance(message, JobRevoked):
             lease = self._dispatcher.revoked(slot, message.lease)
             if lease is not None:
@@ -313,7 +313,7 @@ class Scheduler:
             available_mb = available_memory_mb()
             self._recovery.watch_memory(now, available_mb, self._plan.whole_memory_mb)
             self._readers.watch_memory(self._politeness.terms.memory_mb, self._plan, available_mb)
-            self._hold_back(self._reason_to_wait())
+            self._hold_back(self._reason_to_wait(available_mb))
         if now < self._next_tick:
             return
         self._next_tick = now + TICK_S
@@ -349,10 +349,10 @@ class Scheduler:
         self._feeder.resting, self._layouts.quiet = self._politeness.resting, self._politeness.share >= 1
         return stood_s
 
-    def _reason_to_wait(self) -> str:
+    def _reason_to_wait(self, available_mb: float) -> str:
         """Why no job may start now; empty where jobs may."""
         return (self._politeness.pause or self._storage_trouble()
-                or scarce(available_memory_mb(), self._plan.whole_memory_mb))
+                or scarce(available_mb, self._plan.whole_memory_mb))
 
     def _storage_trouble(self) -> str:
         """Why results could not be stored now; empty where they can."""

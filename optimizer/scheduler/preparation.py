@@ -137,9 +137,7 @@ class Preparation:
             outcomes += self._advance_describer(self._describer)
         if self._reader is not None:
             outcomes += self._advance_reader(self._reader)
-        now = time.monotonic()
-        due = next((p for p in self._waiting if now >= self._put_off.get(p.name, 0.0)), None)
-        if start and self._problem is None and due is not None:
+        if start and self._problem is None and (due := self._due(time.monotonic())) is not None:
             self._waiting.remove(due)
             self._problem = due
             self._answer = {}
@@ -149,6 +147,9 @@ class Preparation:
             except OSError as error:
                 outcomes += self._failed(self._problem, f"its reader could not be started: {error}")
         return outcomes
+
+    def _due(self, now: float) -> Problem | None:
+        return next((p for p in self._waiting if now >= self._put_off.get(p.name, 0.0)), None)
 
     def close(self) -> None:
         """End what is under way."""

@@ -83,6 +83,14 @@ class Scene:
                 leases.append(lease)
         return leases
 
+    def run_again(self, ended: Lease, running: Lease, needs_mb: float) -> None:
+        """A trial that has ended waits for another attempt with more room; it is asked like the one that runs."""
+        self.end(ended)
+        self.dispatcher.add_retry(Retry(trial=ended.trial, dataset="cars", family="tree", attempt=2, faults=1,
+                                        kind="cpu", needs_mb=needs_mb))
+        self.book._under_way[ended.trial] = self.book._under_way[running.trial]
+        self.backend.sent.clear()
+
     def end(self, lease: Lease, peak_mb: float = 0.0) -> None:
         """It ends well, having held so much."""
         lease.peak_mb = peak_mb
@@ -125,11 +133,7 @@ def test_a_family_that_has_needed_most_of_the_memory_runs_one_job_at_a_time(scen
 def test_a_job_that_needs_more_room_waits_for_it_and_no_new_one_is_begun_before_it(scene: Scene) -> None:
     scene.feeder.fill(0.0)
     first, second = scene.begin()
-    scene.end(second)
-    scene.dispatcher.add_retry(Retry(trial=second.trial, dataset="cars", family="tree", attempt=2, faults=1,
-                                     kind="cpu", needs_mb=1500.0))
-    scene.book._under_way[second.trial] = scene.book._under_way[first.trial]
-    scene.backend.sent.clear()
+    scene.run_again(second, first, needs_mb=1500.0)
 
     scene.feeder.fill(1.0)
     assert scene.sent == [], "a thousand are left, and a new job would take them"
@@ -146,11 +150,7 @@ def test_a_slot_of_another_kind_lets_a_job_that_needs_more_room_have_it(tmp_path
     scene = Scene(tmp_path, Gpu(index=0, uuid="GPU-0", name="card"))
     scene.feeder.fill(0.0)
     on_cpu, on_gpu = scene.begin()
-    scene.end(on_cpu)
-    scene.dispatcher.add_retry(Retry(trial=on_cpu.trial, dataset="cars", family="tree", attempt=2, faults=1,
-                                     kind="cpu", needs_mb=1500.0))
-    scene.book._under_way[on_cpu.trial] = scene.book._under_way[on_gpu.trial]
-    scene.backend.sent.clear()
+    scene.run_again(on_cpu, on_gpu, needs_mb=1500.0)
 
     scene.end(on_gpu)
     scene.feeder.fill(1.0)
