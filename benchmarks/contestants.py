@@ -22,7 +22,7 @@ import msgspec
 import optuna
 
 from benchmarks import stock
-from benchmarks.place import stolen_s, with_environment
+from benchmarks.place import Stopwatch, with_environment
 from benchmarks.shared import Dataset
 from optimizer.datasets.table import Table
 from optimizer.models import load_family
@@ -250,7 +250,7 @@ def _carried_out(commands: list[list[str]], cwd: Path, log: Path, environment: d
     Returns wall seconds of all, CPU seconds of each with its descendants, and the share of all cores' seconds that was
     stolen.
     """
-    begun, stolen = time.monotonic(), stolen_s()
+    watch = Stopwatch()
     with log.open("ab") as stream:
         processes = [subprocess.Popen(command, cwd=cwd, env=with_environment(environment), stdin=subprocess.DEVNULL,
                                       stdout=stream, stderr=stream) for command in commands]
@@ -262,5 +262,5 @@ def _carried_out(commands: list[list[str]], cwd: Path, log: Path, environment: d
         failed = failed or process.returncode
     if failed:
         raise RuntimeError(f"a contestant ended with {failed}; see {log}")
-    wall = time.monotonic() - begun
-    return wall, cpu, (stolen_s() - stolen) / (wall * (os.cpu_count() or 1))
+    wall, stolen = watch.read()
+    return wall, cpu, stolen

@@ -16,7 +16,6 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.grids import GRIDS, Grid
-from benchmarks.place import frozen_package, markdown, spread, stolen_s, with_environment, working_folder
+from benchmarks.place import Stopwatch, frozen_package, markdown, spread, with_environment, working_folder
 from benchmarks.shared import FOLDER
 from tests.chaos.evidence import Record, read_journal
 
@@ -45,8 +44,8 @@ class Made:
     #: Slots that worked side by side.
     slots: int
     trials: Sequence[Record]
-    #: Seconds of all cores that a hypervisor gave to others meanwhile.
-    stolen_s: float = 0.0
+    #: Share of all cores' seconds that a hypervisor gave to others meanwhile.
+    stolen: float = 0.0
 
     def of(self, family: str) -> list[Record]:
         """The told trials of one family."""
@@ -59,13 +58,13 @@ def family_of(trial: Record) -> str:
 
 
 def run_study(study: Path, environment: dict[str, str]) -> None:
-    """Carry a study out to its end; beside it, the seconds of the whole command and those that were stolen."""
-    begun, stolen = time.monotonic(), stolen_s()
+    """Carry a study out to its end; beside it, the seconds of the whole command and the share that was stolen."""
+    watch = Stopwatch()
     with study.with_suffix(".log").open("ab") as log:
         subprocess.run([sys.executable, "-m", "optimizer", "run", str(study), "--plain"], cwd=study.parent, check=True,
                        env=with_environment(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    study.with_suffix(".seconds").write_text(f"{time.monotonic() - begun:.1f} {stolen_s() - stolen:.1f}\n",
-                                             encoding="utf-8")
+    wall, stolen = watch.read()
+    study.with_suffix(".seconds").write_text(f"{wall:.1f} {stolen:.4f}\n", encoding="utf-8")
 
 
 def read_made(study: Path) -> Made:

@@ -99,7 +99,7 @@ def mix(name: str, folder: Path, environment: dict[str, str], minutes: float, sa
 
 
 def _said(made: Made) -> str:
-    share, stolen = in_fits(made), made.stolen_s / (made.wall_s * (os.cpu_count() or 1))
+    share, stolen = in_fits(made), made.stolen
     text = (f"{len(made.trials):,} models in {made.wall_s / 60:.1f} minutes, loading libraries and reading tables "
             f"included; of all cores' seconds from the first job on, {100 * share:.1f} % were CPU seconds inside fits")
     if stolen >= 0.005:

@@ -9,9 +9,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 UNCOMMITTED = "as it lies there"
@@ -72,13 +75,19 @@ def with_environment(extra: dict[str, str]) -> dict[str, str]:
     return {**os.environ, **extra}
 
 
-def stolen_s() -> float:
-    """Seconds of all cores that a hypervisor gave to others while somebody here wanted them, since the start.
+class Stopwatch:
+    """Counts from when it was made: seconds, and how much of the cores a hypervisor gave to others meanwhile.
 
-    A machine of its own has none. On a shared one they come and go, and bound what any contestant can use.
+    A machine of its own has none of that. On a shared one it comes and goes, and bounds what any contestant can use.
     """
-    with open("/proc/stat", "rb") as stream:
-        return int(stream.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+
+    def __init__(self) -> None:
+        self._begun, self._stolen_s = time.monotonic(), psutil.cpu_times().steal
+
+    def read(self) -> tuple[float, float]:
+        """Wall seconds, and the share of all cores' seconds that was stolen, 0 to 1."""
+        wall = time.monotonic() - self._begun
+        return wall, (psutil.cpu_times().steal - self._stolen_s) / (wall * (os.cpu_count() or 1))
 
 
 def write_json(path: Path, content: Any) -> None:
