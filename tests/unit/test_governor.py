@@ -71,6 +71,19 @@ def pause(governed: Throttle, leader: int) -> dict[str, Target]:
     return targets
 
 
+@pytest.fixture
+def hung(
+    busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill], monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, Target]:
+    """What a governor has stopped that hangs now, and is soon seen to."""
+    monkeypatch.setattr("optimizer.throttle._SILENT_S", 2.0)
+    governed, _ = throttle
+    targets = pause(governed, busy.pid)
+    assert eventually(lambda: governed.look(targets) is not None)
+    os.kill(governor(), signal.SIGSTOP)
+    return targets
+
+
 def test_a_limit_holds_for_a_process_that_would_take_all(
     busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill],
 ) -> None:
@@ -107,27 +120,20 @@ def test_a_pause_stops_it_and_its_end_lets_it_go_on(
 
 
 def test_a_governor_that_hangs_is_replaced_and_leaves_nobody_stopped(
-    busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill], monkeypatch: pytest.MonkeyPatch,
+    busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill], hung: dict[str, Target],
 ) -> None:
-    monkeypatch.setattr("optimizer.throttle._SILENT_S", 2.0)
     governed, _ = throttle
-    targets = pause(governed, busy.pid)
-    os.kill(governor(), signal.SIGSTOP)
     first = governor()
-    assert eventually(lambda: (governed.look(targets), time.sleep(0.2), governor() != first)[-1], 15)
-    assert eventually(lambda: (governed.look(targets), state(busy.pid) == "T")[-1])
+    assert eventually(lambda: (governed.look(hung), time.sleep(0.2), governor() != first)[-1], 15)
+    assert eventually(lambda: (governed.look(hung), state(busy.pid) == "T")[-1])
 
 
 def test_a_governor_that_hangs_when_its_limit_is_lifted_leaves_nobody_stopped(
-    busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill], monkeypatch: pytest.MonkeyPatch,
+    busy: subprocess.Popen[bytes], throttle: tuple[Throttle, Standstill], hung: dict[str, Target],
 ) -> None:
-    monkeypatch.setattr("optimizer.throttle._SILENT_S", 2.0)
     governed, _ = throttle
-    targets = pause(governed, busy.pid)
-    assert eventually(lambda: governed.look(targets) is not None)
-    os.kill(governor(), signal.SIGSTOP)
     governed.limit(float("inf"))
-    assert eventually(lambda: (governed.look(targets), time.sleep(0.2), state(busy.pid) == "R")[-1], 15)
+    assert eventually(lambda: (governed.look(hung), time.sleep(0.2), state(busy.pid) == "R")[-1], 15)
 
 
 def test_a_worker_that_is_no_longer_named_goes_on(

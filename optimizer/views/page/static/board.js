@@ -357,7 +357,7 @@ function summaryCards() {
           id: `tile-${d.dataset}`,
           "aria-pressed": String(d.dataset === state.dataset),
           // One that could not be used has no models to show.
-          onclick: d.direction ? choosing : () => {},
+          onclick: d.direction ? choosing : null,
           "aria-disabled": d.direction ? null : "true",
           title: d.failed || null,
         },
