@@ -207,7 +207,7 @@ class _Thread:
 
 def _as_one_process(ready: Path) -> None:
     """Put threads and what was prepared in the place of processes, and hurry everything that waits."""
-    from optimizer.scheduler import events, loop, start
+    from optimizer.scheduler import events, loop, preparation, start
     from optimizer.study import recorder
 
     class ThreadRecorder(recorder.Recorder):
@@ -216,31 +216,17 @@ def _as_one_process(ready: Path) -> None:
             self._process = _Thread(self._folder, theirs)  # type: ignore[assignment]
             self.pid = os.getpid()
 
-    class Prepared:
-        reading = None
-
+    class Prepared(preparation.Preparation):
         def __init__(self, *_: Any) -> None:
-            self._outcomes = pickle.loads(ready.read_bytes())  # noqa: S301 - our own
-            self.left = len(self._outcomes)
+            super().__init__((), (), ready.parent)
+            self._come = pickle.loads(ready.read_bytes())  # noqa: S301 - our own
 
-        def begin(self) -> None:
-            """Nothing is to be read."""
-
-        def waitables(self) -> list[Any]:
-            return []
-
-        def pids(self) -> dict[str, int]:
-            return {}
-
-        def advance(self, *, start: bool = True) -> list[Any]:
-            outcomes, self._outcomes, self.left = self._outcomes, [], 0
-            return outcomes
-
-        def close(self) -> None:
-            """Nothing is under way."""
+        @property
+        def left(self) -> int:
+            return len(self._come)
 
     start.Recorder = ThreadRecorder  # type: ignore[misc]
-    start.Preparation = Prepared  # type: ignore[misc, assignment]
+    start.Preparation = Prepared  # type: ignore[misc]
     start._FLUSH_S, start._PATIENCE_S = 20.0, 2.0
     loop.TICK_S = loop.MEMORY_TICK_S = 0.02
     events._TRY_EVERY_S = 0.0
