@@ -25,7 +25,7 @@ from optimizer.scheduler.quota import (
     size_text,
     to_evict,
 )
-from optimizer.store import Store, submission_name
+from optimizer.store import Store
 
 #: Bytes of removed leftovers that are worth a sentence.
 _WORTH_SAYING = 5_000_000
@@ -45,8 +45,6 @@ class DiskKeeper:
         self._events = events
         self._at_once = 2 * at_once
         self._room = 0.0
-        #: Told trials with predictions, by the name that their submission has.
-        self._submissions: dict[str, set[str]] = {}
         #: Trials whose evicted predictions, and whose dropped models, are still there.
         self._to_remove: list[str] = []
         self._models_to_remove: list[str] = []
@@ -173,11 +171,7 @@ class DiskKeeper:
         self._remove_what_went()
 
     def _count(self, record: TrialRecord, size: int | None, models: int | None) -> None:
-        kept = kept_of(record, size)
-        self.use.add(kept, models, record.trial)
-        if kept is not None:
-            # Two trials of one second and score share a name; both are then taken for exported.
-            self._submissions.setdefault(submission_name(record), set()).add(record.trial)
+        self.use.add(kept_of(record, size), models, record.trial)
 
     def make_room(self) -> None:
         """Evict what is over the limit; also once a second, for a run that waits for space tells no trial."""
@@ -187,11 +181,13 @@ class DiskKeeper:
             return
         kept = self.use.predictions
         try:
-            exported = {trial for name in self._store.exported() for trial in self._submissions.get(name, ())}
+            names = self._store.exported()
         except StorageFault as fault:
             # Better over the limit than without what was exported.
             self._say_once("exported", f"what was exported cannot be looked up, so nothing is evicted: {fault}")
             return
+        # Two trials of one second and score share a name; both are then taken for exported.
+        exported = {one.trial for one in kept.values() if one.submission in names}
         spared = protected(kept.values(), self.use.models, exported)
         going = to_evict(kept.values(), spared, self.use.used, low)
         if going:

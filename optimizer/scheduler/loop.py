@@ -231,7 +231,7 @@ class Scheduler:
             lease = self._dispatcher.started(slot, message.lease, message.steps, now)
             if lease is not None:
                 self._events.emit("job_started", trial=lease.trial, attempt=lease.attempt, slot=slot,
-                                  gap_s=message.gap_s)
+                                  slots=lease.slots, gap_s=message.gap_s)
         elif isinstance(message, StepFinished):
             lease = self._dispatcher.stepped(slot, message.lease, message.running_mean, message.seconds, now)
             if lease is not None:

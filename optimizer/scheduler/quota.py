@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from optimizer.metrics import METRICS
 from optimizer.records import TrialRecord, split_trial_id
-from optimizer.store import StoredFile
+from optimizer.store import StoredFile, submission_name
 
 #: Shares of the limit: from where on predictions go, and how much below that they go to.
 START, STEP = 0.95, 0.10
@@ -39,8 +39,8 @@ class Kept:
     #: Larger is better, whatever the metric; a trial without a usable score has minus infinity.
     merit: float
     size: int
-    #: Whether a submission can be written of it.
-    test: bool
+    #: Name of the submission that can be written of it, see `submission_name`; empty without test predictions.
+    submission: str
 
 
 @dataclass(kw_only=True)
@@ -96,7 +96,8 @@ def kept_of(record: TrialRecord, size: int | None = None) -> Kept | None:
     return Kept(
         trial=record.trial, dataset=record.dataset, family=record.family,
         merit=-math.inf if score is None else sign * score,
-        size=record.predictions_bytes if size is None else size, test=record.test_predicted)
+        size=record.predictions_bytes if size is None else size,
+        submission=submission_name(record) if record.test_predicted else "")
 
 
 def protected(kept: Iterable[Kept], models: Collection[str], exported: Collection[str]) -> set[str]:
@@ -112,10 +113,10 @@ def protected(kept: Iterable[Kept], models: Collection[str], exported: Collectio
     submitted: dict[str, Kept] = {}
     once = set()
     for one in kept:
-        for key in ((one.dataset, one.family, False), (one.dataset, one.family, True))[: 1 + one.test]:
+        for key in ((one.dataset, one.family, False), (one.dataset, one.family, True))[: 1 + bool(one.submission)]:
             if key not in best or one.merit > best[key].merit:
                 best[key] = one
-        if one.test and (one.dataset not in submitted or one.merit > submitted[one.dataset].merit):
+        if one.submission and (one.dataset not in submitted or one.merit > submitted[one.dataset].merit):
             submitted[one.dataset] = one
             once.add(one.trial)
     return {one.trial for one in best.values()} | once | set(models) | set(exported)

@@ -20,21 +20,27 @@ from tests.acceptance.failing import MODES
 STRIDE = int(os.environ.get("FAIL_NTH_STRIDE", "193"))
 
 
-def every(tmp_path: Path, mode: str, start: int) -> list[dict[str, Any]]:
+def every(place: Path, mode: str, start: int) -> list[dict[str, Any]]:
     """What became of each N, the last being larger than the number of operations."""
-    command = [sys.executable, "-m", "tests.acceptance.failing", str(tmp_path), mode, str(start), str(STRIDE)]
+    command = [sys.executable, "-m", "tests.acceptance.failing", str(place), mode, str(start), str(STRIDE)]
     done = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the study is prepared once for all modes."""
+    return tmp_path_factory.mktemp("failing")
+
+
 @pytest.mark.timeout(0 if STRIDE < 20 else 300)
 @pytest.mark.parametrize("mode", MODES)
-def test_an_operation_that_fails_costs_nothing_that_was_told(tmp_path: Path, mode: str) -> None:
+def test_an_operation_that_fails_costs_nothing_that_was_told(place: Path, mode: str) -> None:
     # So that the modes, each with few N, do not all look at the same operations.
     start = 1 + list(MODES).index(mode) * STRIDE // len(MODES)
 
-    results = every(tmp_path, mode, start)
+    results = every(place, mode, start)
 
     assert results[-1]["operations"] < results[-1]["n"]
     assert results[-1]["operations"] > 50

@@ -88,7 +88,7 @@ def run_with(study: Path) -> Started:
 
 
 def test_a_full_disk_pauses_the_run_and_with_space_again_it_finishes(disk: Path) -> None:
-    study = write_study(disk, "trials = 80\nfolds = 3\npruner = 'none'", extra=SLOW)
+    study = write_study(disk, "trials = 50\nfolds = 3\npruner = 'none'", extra=SLOW)
     run = run_with(study)
 
     filler = fill(disk)
@@ -105,7 +105,7 @@ def test_a_full_disk_pauses_the_run_and_with_space_again_it_finishes(disk: Path)
     assert "disk" in notices(run.folder)
     failed = [r["trial"] for r in events(run.folder, "trial_told") if r["state"] == "failed"]
     assert not failed
-    assert_nothing_lost(run.folder, 80)
+    assert_nothing_lost(run.folder, 50)
     assert not processes_of(run.folder)
     assert not (run.folder / ".ballast").exists()
 

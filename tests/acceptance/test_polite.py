@@ -106,8 +106,7 @@ def test_a_paused_run_can_be_stopped_and_resumed_with_nothing_lost(tmp_path: Pat
     assert not [p for p in processes_of(run.folder) if (s := process_stat(p)) and s.state == "T"]
     again = start(run.folder.with_suffix(".toml"))
     assert wait_until(lambda: bool(events(again.folder, "trial_told")), 60), "a pause ends with its scheduler"
-    again.process.send_signal(signal.SIGINT)
-    again.wait()
+    again.kill()
 
 
 def test_quiet_hours_that_last_all_day_let_nothing_start(tmp_path: Path) -> None:
@@ -128,8 +127,7 @@ def test_quiet_hours_may_leave_it_a_part(tmp_path: Path) -> None:
                             "quiet_cpu_limit = '40%'")
     time.sleep(2)
     assert 0.2 <= share_of(run, 6) <= 0.46
-    run.process.send_signal(signal.SIGINT)
-    run.wait()
+    run.kill()
 
 
 def steps_back(run: Started) -> bool:
@@ -152,8 +150,7 @@ def test_it_steps_back_while_somebody_computes_on_its_core_and_takes_it_back_aft
         other.wait()
     assert wait_until(lambda: not steps_back(run), 15)
     assert share_of(run, 4) >= 0.6
-    run.process.send_signal(signal.SIGINT)
-    run.wait()
+    run.kill()
 
 
 def test_a_wish_that_is_none_is_answered_with_what_was_expected(tmp_path: Path) -> None:

@@ -29,10 +29,10 @@ from tests.acceptance.studies import (
 
 #: One worker, and fits that are over in no time.
 SHORT = "trials = 4\nfolds = 2\nfamilies = ['lightgbm']"
+QUICK = "[resources]\ncores = 1\n[family.lightgbm.space]\niterations = 20"
 #: Fits of seconds, one after the other.
 LONG = "trials = 60\nfolds = 3\nfamilies = ['catboost']\npruner = 'none'"
-ONE_CORE = "[resources]\ncores = 1"
-SLOW = f"{ONE_CORE}\n[family.catboost.space]\niterations = 400\nlearning_rate = 0.02"
+SLOW = "[resources]\ncores = 1\n[family.catboost.space]\niterations = 400\nlearning_rate = 0.02"
 
 
 def study_of(root: Path, text: str, extra: str) -> Path:
@@ -143,7 +143,7 @@ def closed_streams() -> None:
 
 def test_a_run_needs_nobody_to_take_its_output(tmp_path: Path) -> None:
     def study(name: str) -> Path:
-        return study_of(tmp_path / name, SHORT, ONE_CORE)
+        return study_of(tmp_path / name, SHORT, QUICK)
 
     runs = {"closed streams": begin(study("closed"), before=closed_streams)}
     with Path("/dev/full").open("wb") as full:
@@ -187,7 +187,7 @@ def kill_dashboard(run: Started) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study file of a run that has ended."""
     root = tmp_path_factory.mktemp("finished")
-    study = write_study(root, SHORT.replace("4", "1"), extra=ONE_CORE)
+    study = write_study(root, SHORT.replace("4", "1"), extra=QUICK)
     assert optimizer("run", study, cwd=root).returncode == 0
     return study
 

@@ -185,7 +185,7 @@ def test_predictions_that_are_gone_are_recorded_as_missing_once(run: Run) -> Non
 def test_an_exported_trial_is_never_evicted(run: Run) -> None:
     keeper = run.start("0.05MB")
     run.told(keeper, "cars/tree/0", 0.9)
-    low = run.told(keeper, "cars/tree/1", 0.1)
+    low = run.told(keeper, "cars/tree/1", 0.1, test_predicted=True)
     (run.folder / "scores" / submission_name(low)).write_text("id\n")
     for number in range(2, 20):
         run.told(keeper, f"cars/tree/{number}", 0.5, at=float(number))

@@ -81,11 +81,11 @@ def test_jobs_know_when_they_began_and_how_they_ended(tmp_path: Path) -> None:
     run = small(tmp_path)
     run.event("job_started", trial="a/xgboost/1", attempt=1, slot="cpu1", gap_s=0.1)
     run.event("job_lost", trial="a/xgboost/1", attempt=1, slot="cpu1", reason="killed", blame=True, seconds=1.0)
-    run.event("job_started", trial="a/xgboost/1", attempt=2, slot="cpu0", gap_s=None)
+    run.event("job_started", trial="a/xgboost/1", attempt=2, slot="cpu0", slots=2, gap_s=None)
     page = Gathered.of(tmp_path)
-    assert [[j[1], j[2], j[3], j[6]] for j in page.everything()["jobs"]] == [
-        ["cpu0", "a/xgboost/0", 1, "complete"], ["cpu1", "a/xgboost/1", 1, "lost"],
-        ["cpu0", "a/xgboost/1", 2, "running"]]
+    assert [[j[1], j[2], j[3], *j[6:8]] for j in page.everything()["jobs"]] == [
+        ["cpu0", "a/xgboost/0", 1, "complete", 1], ["cpu1", "a/xgboost/1", 1, "lost", 1],
+        ["cpu0", "a/xgboost/1", 2, "running", 2]], "on how many slots, from its beginning on"
     known = page.change
     run.told("a/xgboost/1", 0.8, seconds=0.5)
     page.follow()

@@ -24,7 +24,8 @@ from optimizer.store import StoredFile
 
 def kept(trial: str, merit: float, size: int = 10, *, test: bool = True) -> Kept:
     dataset, family, _ = trial.split("/")
-    return Kept(trial=trial, dataset=dataset, family=family, merit=merit, size=size, test=test)
+    return Kept(trial=trial, dataset=dataset, family=family, merit=merit, size=size,
+                submission=f"subm-{trial}.csv" if test else "")
 
 
 def names(chosen: list[Kept]) -> list[str]:
