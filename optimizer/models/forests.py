@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optimizer.models.base import FitContext, FoldData, TableSummary
 from optimizer.models.estimators import EstimatorFamily, EstimatorModel, own
 from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Categorical, Choice, Float, Int, Parameter
-
-if TYPE_CHECKING:
-    pass
 
 
 class ForestFamily(EstimatorFamily):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optimizer.models import boosting
 from optimizer.models.base import FitContext, FoldData, TableSummary
 from optimizer.models.estimators import EstimatorFamily, Rows, own
 from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Choice, Float, Int, Parameter
-
-if TYPE_CHECKING:
-    pass
 
 #: Values that a column may have to be split as categories; one of more is split by its codes.
 _MOST_CATEGORIES = 255

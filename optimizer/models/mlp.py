@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optimizer.models.base import FitContext, FoldData, TableSummary
 from optimizer.models.estimators import OTHERWISE, EstimatorFamily, Rows, own
 from optimizer.models.preprocessing import Prepared
 from optimizer.search_space import Categorical, Choice, Float, Int, Parameter
-
-if TYPE_CHECKING:
-    pass
 
 #: Epochs without a better validation loss after which a fit ends.
 _PATIENCE = 12
