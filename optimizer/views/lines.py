@@ -71,8 +71,8 @@ class Narrator:
                 self._count(str(get("trial", "")))
                 return f"trial {get('trial')} failed: {get('reason')}" if get("state") == "failed" else None
             case "best_improved":
-                before = f", was {formats.score(get('previous'))}" if get("previous") is not None else ""
-                return f"{get('dataset')}: new best {formats.score(get('score'))} by {get('trial')}{before}"
+                return (f"{get('dataset')}: new best {formats.score(get('score'))} by {get('trial')}"
+                        f"{_than_before(get('score'), get('previous'))}")
             case "job_lost":
                 return f"job of {get('trial')} lost on slot {get('slot')} (attempt {get('attempt')}): {get('reason')}"
             case "family_stopped":
@@ -181,3 +181,10 @@ class _Leaving:
 
     def _ask(self, number: int, frame: object) -> None:
         self.asked = True
+
+
+def _than_before(score: float | None, previous: float | None) -> str:
+    if previous is None:
+        return ""
+    before = formats.score(previous)
+    return f", was {before}" if before != formats.score(score) else ", better by less than is shown"

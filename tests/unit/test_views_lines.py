@@ -47,6 +47,13 @@ def test_every_event_worth_reading_is_one_line(tmp_path: Path) -> None:
     ]
 
 
+def test_a_best_that_is_better_by_a_hair_is_not_said_to_be_what_it_was(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path)
+    run.started("a")
+    run.event("best_improved", dataset="a", trial="a/xgboost/0", score=0.9700012, previous=0.9700011)
+    assert told(tmp_path)[-1].endswith("  a: new best 0.97000 by a/xgboost/0, better by less than is shown")
+
+
 def test_a_quiet_run_still_says_how_far_it_is(tmp_path: Path) -> None:
     run = FakeRun(tmp_path)
     run.started("a")
