@@ -52,10 +52,10 @@ def a_problem(folder: Path, name: str, text: str | None = None) -> Problem:
     return Problem(name=name, train=str(path), target="y", folds=2)
 
 
-def outcomes(preparation: Preparation) -> list[Outcome]:
-    """Everything that comes of it, waited for like the scheduler does."""
+def outcomes(preparation: Preparation, left: int = 0) -> list[Outcome]:
+    """What comes of all datasets but so many, waited for like the scheduler does."""
     found: list[Outcome] = []
-    while preparation.left:
+    while preparation.left > left:
         found += preparation.advance()
         if preparation.waitables():
             connection.wait(preparation.waitables(), 60)  # type: ignore[arg-type]
@@ -133,10 +133,7 @@ def test_a_dataset_that_is_put_off_lets_the_others_go_first_and_is_then_begun_ag
     preparation.advance()
     preparation.put_off("waits: it takes more than the run may hold for now", 3600.0)
 
-    found: list[Outcome] = []
-    while preparation.left > 1:
-        found += preparation.advance()
-        connection.wait(preparation.waitables(), 60)  # type: ignore[arg-type]
+    found = outcomes(preparation, left=1)
 
     assert found[0] == ReadingOn(dataset="large", doing="waits: it takes more than the run may hold for now")
     assert isinstance(found[-1], DatasetReady)

@@ -59,7 +59,8 @@ class Timeline:
                                start=at, slots=int(record.get("slots", 1)), began_by=self._starts, change=change),
                            record.get("gap_s"))
             elif event == "trial_told":
-                self._close(record["trial"], str(record["state"]), at, change, seconds=float(record["seconds"]))
+                self._close(record["trial"], str(record["state"]), at, change, seconds=float(record["seconds"]),
+                            slots=int(record.get("slots", 1)))
             elif event == "job_lost":
                 self._close(record["trial"], "lost", at, change)
             elif event == "slot_lent":
@@ -86,12 +87,14 @@ class Timeline:
         self.jobs.append(job)
         self._running[job.trial] = self._in_slot[job.slot] = job
 
-    def _close(self, trial: str, outcome: str, at: float, change: int, *, seconds: float | None = None) -> None:
+    def _close(self, trial: str, outcome: str, at: float, change: int, *, seconds: float | None = None,
+               slots: int | None = None) -> None:
         job = self._running.pop(trial, None)
         if job is None:
             return
         job.end = max(job.start, at if seconds is None else _by_its_word(job.start + seconds, at))
-        job.outcome, job.change = outcome, change
+        # Journals of earlier versions tell the slots at the end only.
+        job.outcome, job.slots, job.change = outcome, slots or job.slots, change
 
 
 def _by_its_word(counted: float, written: float) -> float:
