@@ -181,13 +181,11 @@ class DiskKeeper:
             return
         kept = self.use.predictions
         try:
-            names = self._store.exported()
+            exported = self._store.exported()
         except StorageFault as fault:
             # Better over the limit than without what was exported.
             self._say_once("exported", f"what was exported cannot be looked up, so nothing is evicted: {fault}")
             return
-        # Two trials of one second and score share a name; both are then taken for exported.
-        exported = {one.trial for one in kept.values() if one.submission in names}
         spared = protected(kept.values(), self.use.models, exported)
         going = to_evict(kept.values(), spared, self.use.used, low)
         if going:

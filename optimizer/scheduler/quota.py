@@ -106,20 +106,22 @@ def protected(kept: Iterable[Kept], models: Collection[str], exported: Collectio
     Args:
         kept: in the order of telling.
         models: trials whose models are kept.
-        exported: trials whose submissions were written.
+        exported: names of the submissions that were written; of two trials that share a name both are spared.
     """
     best: dict[tuple[str, str, bool], Kept] = {}
     # Whatever was once the best of its dataset is exported by another process, perhaps at this very moment.
     submitted: dict[str, Kept] = {}
-    once = set()
+    written = set()
     for one in kept:
         for key in ((one.dataset, one.family, False), (one.dataset, one.family, True))[: 1 + bool(one.submission)]:
             if key not in best or one.merit > best[key].merit:
                 best[key] = one
         if one.submission and (one.dataset not in submitted or one.merit > submitted[one.dataset].merit):
             submitted[one.dataset] = one
-            once.add(one.trial)
-    return {one.trial for one in best.values()} | once | set(models) | set(exported)
+            written.add(one.trial)
+        if one.submission in exported:
+            written.add(one.trial)
+    return {one.trial for one in best.values()} | written | set(models)
 
 
 def to_evict(kept: Iterable[Kept], spared: Collection[str], used: float, low: float) -> list[Kept]:

@@ -106,6 +106,13 @@ class Narrator:
         return f"so far {formats.count(sum(self._told.values()), 'trial')}{where}"
 
 
+def _than_before(score: float | None, previous: float | None) -> str:
+    if previous is None:
+        return ""
+    before = formats.score(previous)
+    return f", was {before}" if before != formats.score(score) else ", better by less than is shown"
+
+
 def follow(folder: Path, parent: int | None, out: TextIO | None = None) -> int:
     """Print a run's lines until it ends; returns the exit code.
 
@@ -181,10 +188,3 @@ class _Leaving:
 
     def _ask(self, number: int, frame: object) -> None:
         self.asked = True
-
-
-def _than_before(score: float | None, previous: float | None) -> str:
-    if previous is None:
-        return ""
-    before = formats.score(previous)
-    return f", was {before}" if before != formats.score(score) else ", better by less than is shown"

@@ -61,7 +61,7 @@ def test_the_best_of_each_family_the_models_and_the_exported_are_spared() -> Non
     trials = [kept("cars/tree/0", 0.5), kept("cars/tree/1", 0.9, test=False), kept("cars/tree/2", 0.6),
               kept("cars/tree/3", 0.6), kept("cars/bush/0", 0.1), kept("boats/tree/0", 0.0), kept("boats/tree/1", -1.0)]
 
-    assert protected(trials, {"cars/tree/0"}, {"boats/tree/1"}) == {
+    assert protected(trials, {"cars/tree/0"}, {"subm-boats/tree/1.csv"}) == {
         "cars/tree/1", "cars/tree/2", "cars/bush/0", "boats/tree/0", "cars/tree/0", "boats/tree/1"}
 
 
