@@ -68,6 +68,8 @@ class Task:
     table: Path
     #: When to stop; ``None`` for when the points are used.
     seconds: float | None = None
+    #: Most rounds of boosting, where those that are usual take too long; with a recorded list only.
+    iterations: int | None = None
     #: Family to points, in place of a search.
     points: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
     #: Hash of each family's search space, for the recorded list.
@@ -117,6 +119,11 @@ class Showing:
         """CPU seconds inside fits, those of trials that were cut off at the end included."""
         return sum(trial.fit_cpu_seconds for trial in self.trials) + self.partial_cpu_s
 
+    @property
+    def warm_up_s(self) -> float:
+        """Seconds from the command to the first fit: libraries, the table, and for us its encoding."""
+        return min((trial.at - trial.fit_seconds for trial in self.trials), default=0.0)
+
     def best(self, maximize: bool) -> float | None:
         """Best score of a complete trial."""
         scores = [trial.score for trial in self.trials if trial.state == "complete"]
@@ -147,6 +154,8 @@ def recorded(task: Task, seed: int, points: int) -> Task:
     lists, spaces = {}, {}
     for family in task.families:
         space = load_family(family).describe(summary).space
+        if task.iterations is not None:
+            space = space.narrowed(family, {"iterations": task.iterations})
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
         lists[family] = [suggest(study.ask(), space) for _ in range(points)]
         spaces[family] = space.hash()
@@ -175,6 +184,8 @@ def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: st
     lines += ["[resources]", resources, "[[datasets]]", f'name = "{task.dataset}"',
               f'train = "{task.train}"', f'target = "{task.target}"',
               f'metric = "{task.metric}"']
+    if task.iterations is not None:
+        lines += [f"[family.{family}.space]\niterations = {task.iterations}" for family in task.families]
     study.write_text("\n".join(lines) + "\n", encoding="utf-8")
     begun = time.time()
     wall, cpu, stolen = _carried_out([[sys.executable, "-m", "optimizer", "run", str(study), "--plain"]], folder,

@@ -50,13 +50,19 @@ def note_code(folder: Path) -> str:
     return commit
 
 
-def frozen_package(folder: Path, planted: Mapping[str, str] | None = None) -> dict[str, str]:
+def frozen_package(folder: Path, planted: Mapping[str, str] | None = None, *, go_on: bool = False) -> dict[str, str]:
     """Copy the committed package, with the benchmarks, into this folder; the environment that runs the copy.
 
     ``CODE`` in it says which commit that is. Where there is no repository, the package is taken as it lies there.
-    ``planted``: plug-ins that exist in the copy alone, by their path in the package.
+
+    Args:
+        planted: plug-ins that exist in the copy alone, by their path in the package.
+        go_on: with the copy that an earlier call has left in this folder, if it did.
     """
-    copy = fresh(folder / "code")
+    copy = folder / "code"
+    if go_on and copy.is_dir():
+        return _running(copy, (folder / "code.txt").read_text(encoding="utf-8").strip())
+    fresh(copy)
     commit = note_code(folder)
     if commit != UNCOMMITTED:
         packed = subprocess.run(["git", "archive", commit, *_COPIED], cwd=ROOT, capture_output=True, check=True)
@@ -66,6 +72,11 @@ def frozen_package(folder: Path, planted: Mapping[str, str] | None = None) -> di
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name, text in (planted or {}).items():
         (copy / "optimizer" / name).write_text(text, encoding="utf-8")
+    return _running(copy, commit)
+
+
+def _running(copy: Path, commit: str) -> dict[str, str]:
+    """The environment that runs a copy."""
     # Compiled modules are kept, as on a person's machine, whatever is usual where the benchmark runs.
     return {"PYTHONPATH": str(copy), "CODE": commit, "PYTHONDONTWRITEBYTECODE": ""}
 

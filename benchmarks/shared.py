@@ -38,12 +38,11 @@ DATASETS = {
 SAMPLES = {"obesity_s4e2": 5000, "letter": 5000}
 
 
-def sampled(name: str, folder: Path) -> Dataset:
-    """The dataset of this name, or its sample, written into the folder."""
-    whole = DATASETS[name]
-    if name not in SAMPLES:
+def sampled(name: str, folder: Path, rows: int | None = None) -> Dataset:
+    """The dataset of this name, or a sample of it, written into the folder: of so many rows, or as usual."""
+    whole, rows = DATASETS[name], rows or SAMPLES.get(name)
+    if rows is None:
         return whole
     train = folder / f"{name}.csv"
-    pd.read_csv(whole.train, dtype=str, keep_default_na=False).sample(SAMPLES[name], random_state=0).to_csv(
-        train, index=False)
+    pd.read_csv(whole.train, dtype=str, keep_default_na=False).sample(rows, random_state=0).to_csv(train, index=False)
     return dataclasses.replace(whole, train=train)

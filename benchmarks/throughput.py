@@ -7,6 +7,9 @@
 Contestants alternate; data, folds, search spaces, fits and early stopping are the same for all (see `contestants`).
 Every command starts from nothing: loading libraries counts, and for us reading and encoding the table too. Trials that
 end after the time is up do not count. Nothing else may run on the machine.
+
+All rounds take hours. With ``--go-on``, what is in the folder already is not shown again, and the code that it was
+shown with is used for the rest.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ import math
 import os
 import platform
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +41,44 @@ from benchmarks.place import fresh, frozen_package, markdown, spread, working_fo
 from benchmarks.shared import sampled
 from optimizer.metrics import get_metric
 
-#: What each part compares on.
-OF_LIST = ("s5e7", "california_housing")
+#: What each part compares on; of the list's, the rows of a sample, where a fit is slow.
+OF_LIST = {"s5e7": None, "california_housing": 5000}
 OF_SEARCH = ("california_housing", "obesity_s4e2", "letter")
+#: Shows what it can, in an empty folder and an environment.
+Contestant = Callable[[Task, Path, dict[str, str]], Showing]
 #: Points of a family in the recorded list.
 POINTS = 40
 
 
-def prepared(dataset: str, folder: Path, environment: dict[str, str]) -> Task:
+class Showings:
+    """Those of one dataset, written after each, so that a comparison can go on where it was ended."""
+
+    def __init__(self, file: Path, environment: dict[str, str], *, go_on: bool) -> None:
+        self._file, self._environment = file, environment
+        self.all = msgspec.json.decode(file.read_bytes(), type=list[Showing]) if go_on and file.exists() else []
+
+    def of(self, task: Task, name: str, show: Contestant) -> Showing:
+        """What the contestant of this name has shown in this round, or shows now."""
+        for showing in self.all:
+            if (showing.seed, showing.contestant) == (task.seed, name):
+                return showing
+        place = fresh(self._file.parent / f"{task.dataset}-{task.seed}-{name.replace(', ', '-').replace(' ', '-')}")
+        self.all.append(show(task, place, self._environment))
+        _say(self.all[-1])
+        write_json(self._file, msgspec.to_builtins(self.all))
+        return self.all[-1]
+
+
+def prepared(dataset: str, folder: Path, environment: dict[str, str], rows: int | None = None) -> Task:
     """A dataset of ours, or its sample, encoded."""
-    return encoded(dataset, sampled(dataset, folder), folder, environment)
+    return encoded(dataset, sampled(dataset, folder, rows), folder, environment)
 
 
 def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]:
     """A line per contestant: what it decided, and what that took.
 
-    Inside fits are CPU seconds of them over all cores' seconds; what was cut off at the end counts. Stolen are those
-    that a hypervisor gave to others.
+    Inside fits are CPU seconds of them over all cores' seconds from the first fit on; what was cut off at the end
+    counts. Stolen are those that a hypervisor gave to others.
     """
     rows: list[tuple[object, ...]] = []
     for name in dict.fromkeys(s.contestant for s in showings):
@@ -60,7 +86,7 @@ def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]
         rows.append((own[0].dataset, name, len(own), spread([s.count("complete") for s in own]),
                      spread([s.count("pruned") for s in own]), spread([s.wall_s for s in own]),
                      spread([s.cpu_s for s in own]),
-                     spread([100 * s.fit_cpu_s / (s.wall_s * (os.cpu_count() or 1)) for s in own]),
+                     spread([100 * s.fit_cpu_s / ((s.wall_s - s.warm_up_s) * (os.cpu_count() or 1)) for s in own]),
                      spread([100 * s.stolen for s in own]),
                      spread([3600 * len(s.trials) / s.wall_s for s in own]),
                      spread([b for s in own if (b := s.best(maximize)) is not None])))
@@ -71,33 +97,31 @@ HEAD = ("dataset", "contestant", "rounds", "complete", "pruned", "wall s", "CPU 
         "trials per hour", "best")
 
 
-def compare_list(folder: Path, environment: dict[str, str], rounds: int, points: int, stock: bool) -> str:
+def compare_list(folder: Path, environment: dict[str, str], names: list[str], *, rounds: int, points: int,
+                 stock: bool, go_on: bool) -> str:
     """Part (a): the same points for all, each round with a list of its own."""
     text = []
-    for dataset in OF_LIST:
-        task = prepared(dataset, folder, environment)
-        showings: list[Showing] = []
+    contestants: dict[str, Contestant] = {"ours": ours, "stock by hand": stock_by_hand}
+    if stock:
+        contestants["stock as written"] = stock_as_written
+    for dataset in names:
+        task = prepared(dataset, folder, environment, OF_LIST[dataset])
+        showings = Showings(folder / f"list-{dataset}.json", environment, go_on=go_on)
+        per_hour: dict[str, list[float]] = {name: [] for name in contestants}
         for seed in range(1, rounds + 1):
             one = recorded(task, seed, points)
-            for name, contestant in (("ours", ours), ("hand", stock_by_hand), ("stock", stock_as_written)):
-                if name == "stock" and not stock:
-                    continue
-                place = fresh(folder / f"{dataset}-{seed}-{name}")
-                showings.append(contestant(one, place, environment))
-                _say(showings[-1])
-                write_json(folder / f"list-{dataset}.json", [msgspec.to_builtins(s) for s in showings])
-        text.append(markdown(HEAD, rows_of(showings, get_metric(task.metric).direction == "maximize")))
-        per_hour = {name: [3600 * len(s.trials) / s.wall_s for s in showings if s.contestant == name]
-                    for name in ("ours", "stock by hand", "stock as written")}
-        for name in ("stock by hand", "stock as written"):
-            if per_hour[name]:
-                ratios = [a / b for a, b in zip(per_hour["ours"], per_hour[name], strict=True)]
-                text.append(f"{dataset}: ours / {name}: {spread(ratios)} times as many completed per hour")
+            for name, contestant in contestants.items():
+                shown = showings.of(one, name, contestant)
+                per_hour[name].append(3600 * len(shown.trials) / shown.wall_s)
+        text.append(markdown(HEAD, rows_of(showings.all, get_metric(task.metric).direction == "maximize")))
+        for name in [*contestants][1:]:
+            ratios = [a / b for a, b in zip(per_hour["ours"], per_hour[name], strict=True)]
+            text.append(f"{dataset}: ours / {name}: {spread(ratios)} times as many completed per hour")
     return "\n\n".join(text)
 
 
-def compare_search(folder: Path, environment: dict[str, str], rounds: int, seconds: float, names: list[str],
-                   samplers: list[str], families: tuple[str, ...] = ()) -> str:
+def compare_search(folder: Path, environment: dict[str, str], names: list[str], *, rounds: int, seconds: float,
+                   samplers: list[str], go_on: bool, families: tuple[str, ...] = ()) -> str:
     """Part (b): each searches freely for so long, ours (with each of these samplers) and by hand in turn."""
     text = []
     shares: dict[str, list[float]] = {sampler: [] for sampler in samplers}
@@ -105,18 +129,16 @@ def compare_search(folder: Path, environment: dict[str, str], rounds: int, secon
     for dataset in names:
         task = prepared(dataset, folder, environment)
         maximize = get_metric(task.metric).direction == "maximize"
-        showings: list[Showing] = []
+        showings = Showings(folder / f"search-{dataset}.json", environment, go_on=go_on)
         for seed in range(1, rounds + 1):
             one = dataclasses.replace(task, seed=seed, seconds=seconds, families=families or task.families)
             shown: dict[str, Showing] = {}
             # Whoever is first in one round is last in the next.
-            for name in ("hand", *samplers)[:: 1 if seed % 2 else -1]:
-                place = fresh(folder / f"{dataset}-{seed}-{name}")
-                shown[name] = stock_by_hand(one, place, environment) if name == "hand" else ours(
-                    one, place, environment, sampler=name, name="ours" if name == "tpe" else f"ours, {name}")
-                _say(shown[name])
-            hand = shown["hand"]
-            showings += shown.values()
+            for sampler in ("", *samplers)[:: 1 if seed % 2 else -1]:
+                name = ("ours" if sampler == "tpe" else f"ours, {sampler}") if sampler else "stock by hand"
+                shown[sampler] = showings.of(
+                    one, name, partial(ours, sampler=sampler, name=name) if sampler else stock_by_hand)
+            hand = shown[""]
             for sampler in samplers:
                 mine = shown[sampler]
                 reached, theirs = _reached(mine, hand, maximize), _reached(hand, mine, maximize)
@@ -125,8 +147,7 @@ def compare_search(folder: Path, environment: dict[str, str], rounds: int, secon
                 text.append(f"{dataset}, seed {seed}, {mine.contestant}: decided {decided[sampler][-1]:.2f} times by "
                             f"hand; best {mine.best(maximize)} against {hand.best(maximize)}; we had by hand's best "
                             f"{_after(reached)}, by hand had ours {_after(theirs)}")
-            write_json(folder / f"search-{dataset}.json", [msgspec.to_builtins(s) for s in showings])
-        text.append(markdown(HEAD, rows_of(showings, maximize)))
+        text.append(markdown(HEAD, rows_of(showings.all, maximize)))
     text += [f"{sampler}: decided, ours / by hand: {spread(decided[sampler])}\n{sampler}: share of the time until what "
              f"by hand had at its end: {spread(shares[sampler])}" for sampler in samplers]
     return "\n\n".join(text)
@@ -156,9 +177,10 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--points", type=int, default=POINTS, help="of each family in the recorded list")
     parser.add_argument("--seconds", type=float, help="of a free search: 240, and 30 of short jobs")
-    parser.add_argument("--datasets", default=",".join(OF_SEARCH), help="for the free search")
+    parser.add_argument("--datasets", help="those of the list or of the free search, with commas; all by default")
     parser.add_argument("--samplers", default="tpe", help="of ours in the free search, each a contestant")
     parser.add_argument("--without-stock", action="store_true", help="leave out stock as written, which is slow")
+    parser.add_argument("--go-on", action="store_true", help="with what the folder holds")
     parser.add_argument("--folder", type=Path)
     return parser.parse_args()
 
@@ -167,18 +189,20 @@ def main() -> None:
     """Compare, and print the table."""
     options = options_of()
     folder = working_folder(options.folder, "throughput")
-    frozen = frozen_package(folder, RECORDED)
+    frozen = frozen_package(folder, RECORDED, go_on=options.go_on)
     about: dict[str, Any] = {"code": frozen["CODE"], "cores": os.cpu_count(), "python": platform.python_version(),
                              "command": " ".join(sys.argv[1:])}
     print(about, "in", folder, flush=True)
+    names = options.datasets.split(",") if options.datasets else [*(OF_LIST if options.part == "list" else OF_SEARCH)]
     if options.part == "list":
-        text = compare_list(folder, frozen, options.rounds, options.points, not options.without_stock)
-    elif options.part == "search":
-        text = compare_search(folder, frozen, options.rounds, options.seconds or 240.0, options.datasets.split(","),
-                              options.samplers.split(","))
+        text = compare_list(folder, frozen, names, rounds=options.rounds, points=options.points,
+                            stock=not options.without_stock, go_on=options.go_on)
     else:
-        text = compare_search(folder, frozen, options.rounds, options.seconds or 30.0, ["gasoline_nir"],
-                              options.samplers.split(","), families=("ridge",))
+        short = options.part == "short"
+        text = compare_search(folder, frozen, ["gasoline_nir"] if short else names, rounds=options.rounds,
+                              seconds=options.seconds or (30.0 if short else 240.0),
+                              samplers=options.samplers.split(","), go_on=options.go_on,
+                              families=("ridge",) if short else ())
     (folder / f"{options.part}.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
