@@ -1,4 +1,4 @@
-"""The process that lives in a slot: pins itself, loads its libraries afterwards, and evaluates until told to stop.
+"""The process that lives in a slot: pins itself, loads its libraries, and evaluates until told to stop.
 
 Started by a backend as ``python -m optimizer.worker SETTINGS`` with thread counts and ``CUDA_VISIBLE_DEVICES`` in
 its environment and one inherited connection. Two belts end it with its scheduler: the kernel's parent-death signal,
@@ -45,6 +45,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     parent: int
     slot: str
     cores: tuple[int, ...]
+    #: Those that it may be given when slots are joined, its own included.
+    reach: tuple[int, ...]
     threads: int
     #: The run's folder, where the store is.
     root: str
@@ -85,7 +87,7 @@ def _pin(settings: WorkerSettings) -> None:
         os.dup2(source, target)
     os.close(log)
     os.close(null)
-    os.sched_setaffinity(0, settings.cores)
+    os.sched_setaffinity(0, settings.reach)
     if os.getpriority(os.PRIO_PROCESS, 0) >= NICE:  # the run lets others go first, and its workers above all
         step_back(NICE_WORKER)
     step_back_as_session()
@@ -123,7 +125,10 @@ class Worker:
         from optimizer.messages import JobFailed, WorkerReady, WorkerRetiring
         from optimizer.models.base import FoldCache
 
+        # libgomp counts the cores that it sees when it is loaded, and has a larger team sleep at every barrier, many
+        # times for each tree: LightGBM on two joined cores then took six times as long as on one.
         versions = self._load_libraries()
+        _move_threads(self._settings.cores)
         cap_mb = self._settings.memory_mb
         self._cache = FoldCache(max_bytes=math.inf if cap_mb is None else _CACHE_SHARE * cap_mb * 2**20)
         growth = Growth(cap_mb)
@@ -211,10 +216,7 @@ class Worker:
             if self._once:
                 self._next_share, self._once = self._own, False
         if share != self._share:
-            for thread in os.listdir("/proc/self/task"):
-                # Libraries end threads of theirs at any time, and a core may have been taken from us meanwhile.
-                with contextlib.suppress(OSError):
-                    os.sched_setaffinity(int(thread), cores)
+            _move_threads(cores)
             self._share = share
         return threads
 
@@ -246,6 +248,14 @@ class Worker:
             with contextlib.suppress(Disconnected):
                 for job in revoked:
                     self._end.send(JobRevoked(lease=job.lease))
+
+
+def _move_threads(cores: tuple[int, ...]) -> None:
+    """Move every thread of this process to these cores."""
+    for thread in os.listdir("/proc/self/task"):
+        # Libraries end threads of theirs at any time, and a core may have been taken from us meanwhile.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(int(thread), cores)
 
 
 def failed(job: Job, error: Exception, seconds: float) -> JobFailed:

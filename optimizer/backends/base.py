@@ -33,8 +33,13 @@ class Backend(Protocol):
     gone, unless it is abandoned; nothing outlives `close`, nor the process that called it by more than a moment.
     """
 
-    def start(self, slot: Slot, opencl: tuple[int, int] | None = None) -> None:
-        """Start a worker in a slot that has none; it will say `WorkerReady`."""
+    def start(self, slot: Slot, opencl: tuple[int, int] | None = None, reach: tuple[int, ...] = ()) -> None:
+        """Start a worker in a slot that has none; it will say `WorkerReady`.
+
+        Args:
+            opencl: the slot's card in OpenCL's counting.
+            reach: cores that the worker may be given later, its own included; only these by default.
+        """
         ...
 
     def send(self, slot: str, command: Command) -> None:

@@ -28,7 +28,7 @@ class InlineBackend:
         self._jobs: deque[tuple[str, RunJob]] = deque()
         self._received: deque[tuple[str, Event | WorkerLost]] = deque()
 
-    def start(self, slot: Slot, opencl: tuple[int, int] | None = None) -> None:
+    def start(self, slot: Slot, opencl: tuple[int, int] | None = None, reach: tuple[int, ...] = ()) -> None:
         """Nothing starts; the slot is ready at once. Nothing is pinned either."""
         self._slots[slot.name] = slot
         ready = WorkerReady(pid=os.getpid(), cores=slot.cores, threads=slot.threads, versions={})

@@ -107,10 +107,10 @@ class LocalBackend:
         #: Processes that SIGKILL did not end; the guard keeps them in mind, and we what is left of them.
         self._abandoned: list[subprocess.Popen[bytes]] = []
 
-    def start(self, slot: Slot, opencl: tuple[int, int] | None = None) -> None:
+    def start(self, slot: Slot, opencl: tuple[int, int] | None = None, reach: tuple[int, ...] = ()) -> None:
         """Start ``python -m optimizer.worker`` with its slot's environment; pinning is the worker's first act."""
         try:
-            self._start(slot, opencl)
+            self._start(slot, opencl, reach or slot.cores)
         except OSError as error:
             # Too many processes, descriptors or too little memory now; in a while it may go.
             failures = self._failures[slot.name] = self._failures.get(slot.name, 0) + 1
@@ -120,7 +120,7 @@ class LocalBackend:
         else:
             self._failures.pop(slot.name, None)
 
-    def _start(self, slot: Slot, opencl: tuple[int, int] | None) -> None:
+    def _start(self, slot: Slot, opencl: tuple[int, int] | None, reach: tuple[int, ...]) -> None:
         logs = self._folder / "logs"
         log = logs / f"worker-{slot.name}.log"
         written = log.stat().st_size if log.exists() else 0
@@ -130,8 +130,8 @@ class LocalBackend:
         if self._standstill is not None and position is not None:
             inherited.append(self._standstill.descriptor)
         settings = WorkerSettings(
-            descriptor=theirs.fileno(), parent=os.getpid(), slot=slot.name, cores=slot.cores, threads=slot.threads,
-            root=str(self._folder), log=str(log), families=self._families, opencl=opencl,
+            descriptor=theirs.fileno(), parent=os.getpid(), slot=slot.name, cores=slot.cores, reach=reach,
+            threads=slot.threads, root=str(self._folder), log=str(log), families=self._families, opencl=opencl,
             memory_mb=slot.memory_mb if math.isfinite(slot.memory_mb) else None,
             standstill=None if position is None else (inherited[1], position),
         )

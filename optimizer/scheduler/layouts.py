@@ -111,6 +111,11 @@ class Layouts:
         """Slots whose cores a job that starts here uses."""
         return self.width if slot in self._joinable else 1
 
+    def reach(self, slot: str) -> tuple[int, ...]:
+        """Cores that a slot's worker may ever be given."""
+        names = self._joinable if slot in self._joinable else (slot,)
+        return tuple(core for name in names for core in self.slots[name].cores)
+
     def advance(self) -> None:
         """Do what is next; called before jobs are given out."""
         if len(self._joinable) < 2:

@@ -196,7 +196,7 @@ class Scheduler:
                 self._ending = FINISHED if self._book.ledgers else "no dataset could be used"
 
     def _start(self, slot: str) -> None:
-        self._backend.start(self._slots[slot], self._plan.opencl.get(slot))
+        self._backend.start(self._slots[slot], self._plan.opencl.get(slot), self._layouts.reach(slot))
 
     def _until_deadline(self) -> float:
         """Seconds that are left to the run; a clock that is set meanwhile moves only a limit that is a clock time."""

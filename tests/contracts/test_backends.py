@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -35,7 +36,7 @@ from optimizer.messages import (
     StopWorker,
     WorkerReady,
 )
-from optimizer.models import load_family
+from optimizer.models import OWN, load_family
 from optimizer.process import start_time
 from optimizer.resources import THREAD_VARIABLES, Slot
 from optimizer.store import Store
@@ -293,6 +294,30 @@ def test_every_thread_of_a_worker_is_on_the_cores_of_its_slot(bench: Bench) -> N
     bench.wait_for("cpu0", JobFinished, JobFailed)
 
     assert status_of(pid, "Cpus_allowed_list") == {str(CORES[-1])}
+
+
+@needs_processes
+@pytest.mark.skipif(len(CORES) < 2, reason="there is one core only")
+def test_libraries_are_loaded_on_every_core_that_a_worker_may_be_given_and_it_begins_on_its_own(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looking = bench.folder / "looking.py"
+    looking.write_text("import os, pathlib\n"
+                       "pathlib.Path(__file__).with_suffix('.json').write_text(str(sorted(os.sched_getaffinity(0))))\n")
+    monkeypatch.setenv(OWN, json.dumps({"looking": str(looking)}))
+    backend = make_backend(bench.name, folder=bench.folder, families=("looking",))
+    try:
+        backend.start(Slot(name="cpu0", cores=CORES[:1], threads=1), reach=CORES[:2])
+        ready = Bench(bench.name, backend, bench.folder).wait_for("cpu0", WorkerReady)
+        pid = backend.pid("cpu0")
+
+        assert isinstance(ready, WorkerReady)
+        assert json.loads(looking.with_suffix(".json").read_text()) == list(CORES[:2])
+        assert ready.cores == CORES[:1]
+        assert pid is not None
+        assert status_of(pid, "Cpus_allowed_list") == {str(CORES[0])}
+    finally:
+        backend.close()
 
 
 @needs_processes

@@ -18,7 +18,7 @@ class QuietBackend:
         self.asked: list[tuple[str, str, str]] = []
         self.sent: list[tuple[str, Command]] = []
 
-    def start(self, slot: Slot, opencl: tuple[int, int] | None = None) -> None:
+    def start(self, slot: Slot, opencl: tuple[int, int] | None = None, reach: tuple[int, ...] = ()) -> None:
         """Nothing lives here."""
 
     def send(self, slot: str, command: Command) -> None:

@@ -272,15 +272,18 @@ def test_a_number_of_threads_that_the_person_has_set_is_left_alone(tmp_path: Pat
 
     assert scene.shares() == []
     assert scene.records("layout_chosen") == []
+    assert scene.layouts.reach("cpu0") == (0,)
 
 
 def test_when_a_slot_is_lost_the_others_work_for_themselves(scene: Scene) -> None:
     for _ in range(TOGETHER):
         scene.measure(joined_s=0.3)
     scene.begin("cpu0")
+    assert scene.layouts.reach("cpu0") == (0, 1)
     scene.dispatcher.close("cpu1")
 
     scene.layouts.advance()
 
     assert scene.layouts.lent_to("cpu1") == ""
+    assert scene.layouts.reach("cpu0") == (0,)
     assert scene.shares()[-2:] == [("cpu0", 1), ("cpu1", 1)]
