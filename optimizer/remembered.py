@@ -16,6 +16,8 @@ from optimizer.durable import replace_bytes
 
 #: Shapes that are remembered; of more, those that were measured longest ago go.
 MOST = 500
+#: Raised where measurements of before no longer hold: joined slots once had libraries that saw one core only.
+_MEASURED = "measured 2"
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +70,7 @@ def of_this_machine(environment: Mapping[str, str], memory_mb: float) -> Remembe
     """What is remembered for this processor, so much memory for a run, and these versions of the libraries."""
     cache = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or "/") / ".cache")
     libraries = " ".join(f"{name} {version(name)}" for name in ("xgboost", "lightgbm", "catboost"))
-    return Remembered(cache / "optimizer" / "layouts.json", f"{_processor()}; {_rounded(memory_mb)} MiB; {libraries}")
+    return Remembered(cache / "optimizer" / "layouts.json", f"{_processor()}; {_rounded(memory_mb)} MiB; {libraries}; {_MEASURED}")
 
 
 def shape_of(*, rows: int, columns: int, task: str, classes: int, folds: int, families: list[str],

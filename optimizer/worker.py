@@ -125,8 +125,8 @@ class Worker:
         from optimizer.messages import JobFailed, WorkerReady, WorkerRetiring
         from optimizer.models.base import FoldCache
 
-        # libgomp counts the cores that it sees when it is loaded, and has a larger team sleep at every barrier, many
-        # times for each tree: LightGBM on two joined cores then took six times as long as on one.
+        # Libraries count the cores that they see once. CatBoost then takes no more threads; libgomp has a larger team
+        # sleep at every barrier, and LightGBM took six to eleven times as long on two cores as on one.
         versions = self._load_libraries()
         _move_threads(self._settings.cores)
         cap_mb = self._settings.memory_mb
@@ -163,17 +163,16 @@ class Worker:
             self._end.send(JobRevoked(lease=job.lease))
 
     def _load_libraries(self) -> dict[str, str]:
-        import importlib
         import traceback
         from importlib.metadata import version
 
-        from optimizer.models import load_family
+        from optimizer.models import load_family, load_library
 
         versions = {"python": sys.version.split()[0], **{name: version(name) for name in ("numpy", "scikit-learn")}}
         for name in self._settings.families:
             try:
                 family = load_family(name)
-                importlib.import_module(family.module)
+                load_library(family)
                 versions[family.library] = version(family.library)
             except Exception:
                 # That family's jobs will fail with this, one by one, until it is stopped; the others can run.
@@ -217,6 +216,7 @@ class Worker:
                 self._next_share, self._once = self._own, False
         if share != self._share:
             _move_threads(cores)
+            _allow_openmp(threads)
             self._share = share
         return threads
 
@@ -256,6 +256,13 @@ def _move_threads(cores: tuple[int, ...]) -> None:
         # Libraries end threads of theirs at any time, and a core may have been taken from us meanwhile.
         with contextlib.suppress(OSError):
             os.sched_setaffinity(int(thread), cores)
+
+
+def _allow_openmp(threads: int) -> None:
+    """Let OpenMP's loops of this thread have so many: XGBoost takes no more, whatever a fit says."""
+    from threadpoolctl import ThreadpoolController
+
+    ThreadpoolController().limit(limits=threads, user_api="openmp")
 
 
 def failed(job: Job, error: Exception, seconds: float) -> JobFailed:

@@ -48,6 +48,14 @@ def load_family(name: str) -> Family:
     return cast(Family, importlib.import_module(f"{__name__}.{name}").FAMILY)
 
 
+def load_library(family: Family) -> None:
+    """Import a family's library, and let it do what it does once in a process, where the family says what that is."""
+    importlib.import_module(family.module)
+    first_use = getattr(family, "first_use", None)
+    if first_use is not None:
+        first_use()
+
+
 def _own() -> dict[str, str]:
     return dict(json.loads(os.environ.get(OWN, "{}")))
 

@@ -200,6 +200,9 @@ class Family(Protocol):
     than the context says; nothing on standard output or error beyond warnings; no file outside the working directory;
     constant columns, missing values, a single column, more columns than rows, and categories that the training rows
     do not have are survived; a name in ``params`` that it does not know is an error.
+
+    One may have a method ``first_use()`` as well, for what its library does once in a process, such as counting cores:
+    a worker calls it while it sees every core that it may be given.
     """
 
     name: str

@@ -65,6 +65,12 @@ class CatBoost:
     tasks = TASKS
     weighs = listens = True
 
+    def first_use(self) -> None:
+        """See `Family`. The library counts the cores that it sees once, and uses no more threads from then on."""
+        import catboost as cb
+
+        cb.Pool([[0.0]], [0.0], thread_count=1)
+
     def describe(self, summary: TableSummary) -> SpaceDescription:
         """See `Family.describe`."""
         parameters = [

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from pathlib import Path
@@ -338,6 +339,41 @@ def test_a_worker_moves_to_other_cores_with_every_thread_from_its_next_fold_on(b
     assert step.threads == 2
     bench.wait_for("cpu0", JobFinished, JobFailed)
     assert status_of(pid, "Cpus_allowed_list") in ({f"{CORES[0]}-{CORES[1]}"}, {f"{CORES[0]},{CORES[1]}"})
+
+
+def busy_ticks(pid: int) -> Counter[str]:
+    """What each thread of a process has computed so far."""
+    found: Counter[str] = Counter()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        fields = (task / "stat").read_bytes().rpartition(b")")[2].split()
+        found[task.name] = int(fields[11]) + int(fields[12])
+    return found
+
+
+@needs_processes
+@pytest.mark.skipif(len(CORES) < 2, reason="there is one core only")
+@pytest.mark.parametrize("boosting", ["catboost", "lightgbm", "xgboost"])
+def test_on_cores_that_a_worker_was_given_a_fit_computes_with_as_many_threads(bench: Bench, boosting: str) -> None:
+    chance = np.random.default_rng(3)
+    x = chance.normal(size=(20_000, 10))
+    write_table(bench.folder, x, (x[:, 0] > 0).astype(float), task="binary", folds=FOLDS, fingerprint="large")
+    described = load_family(boosting).describe(a_summary())
+    params = {**described.space.complete(described.starts[0]), "iterations": 150}
+    own = Bench(bench.name, make_backend(bench.name, folder=bench.folder, families=(boosting,)), bench.folder)
+    try:
+        own.backend.start(Slot(name="cpu0", cores=CORES[:1], threads=1), reach=CORES[:2])
+        own.wait_for("cpu0", WorkerReady)
+        pid = own.backend.pid("cpu0")
+        assert pid is not None
+        for lease, threads in ((1, 1), (2, 2)):
+            before = busy_ticks(pid)
+            own.backend.send("cpu0", SetShare(cores=CORES[:threads], threads=threads))
+            own.backend.send("cpu0", RunJob(job=the_job(lease, table="large", family=boosting, params=params)))
+            assert isinstance(own.wait_for("cpu0", JobFinished, JobFailed), JobFinished)
+            most, *others = sorted((busy_ticks(pid) - before).values(), reverse=True)
+            assert (sum(others) > 0.3 * most) == (threads == 2), (threads, most, others)
+    finally:
+        own.backend.close()
 
 
 @needs_processes
