@@ -70,7 +70,8 @@ def of_this_machine(environment: Mapping[str, str], memory_mb: float) -> Remembe
     """What is remembered for this processor, so much memory for a run, and these versions of the libraries."""
     cache = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or "/") / ".cache")
     libraries = " ".join(f"{name} {version(name)}" for name in ("xgboost", "lightgbm", "catboost"))
-    return Remembered(cache / "optimizer" / "layouts.json", f"{_processor()}; {_rounded(memory_mb)} MiB; {libraries}; {_MEASURED}")
+    machine = f"{_processor()}; {_rounded(memory_mb)} MiB; {libraries}; {_MEASURED}"
+    return Remembered(cache / "optimizer" / "layouts.json", machine)
 
 
 def shape_of(*, rows: int, columns: int, task: str, classes: int, folds: int, families: list[str],
