@@ -124,6 +124,11 @@ class Showing:
         """Seconds from the command to the first fit: libraries, the table, and for us its encoding."""
         return min((trial.at - trial.fit_seconds for trial in self.trials), default=0.0)
 
+    @property
+    def per_hour(self) -> float:
+        """Trials that were decided in time, by the hour from the command on."""
+        return 3600 * len(self.trials) / self.wall_s
+
     def best(self, maximize: bool) -> float | None:
         """Best score of a complete trial."""
         scores = [trial.score for trial in self.trials if trial.state == "complete"]

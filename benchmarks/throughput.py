@@ -88,7 +88,7 @@ def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]
                      spread([s.cpu_s for s in own]),
                      spread([100 * s.fit_cpu_s / ((s.wall_s - s.warm_up_s) * (os.cpu_count() or 1)) for s in own]),
                      spread([100 * s.stolen for s in own]),
-                     spread([3600 * len(s.trials) / s.wall_s for s in own]),
+                     spread([s.per_hour for s in own]),
                      spread([b for s in own if (b := s.best(maximize)) is not None])))
     return rows
 
@@ -105,14 +105,13 @@ def compare_list(folder: Path, environment: dict[str, str], names: list[str], *,
     if stock:
         contestants["stock as written"] = stock_as_written
     for dataset in names:
-        task = prepared(dataset, folder, environment, OF_LIST[dataset])
+        task = prepared(dataset, folder, environment, OF_LIST.get(dataset))
         showings = Showings(folder / f"list-{dataset}.json", environment, go_on=go_on)
         per_hour: dict[str, list[float]] = {name: [] for name in contestants}
         for seed in range(1, rounds + 1):
             one = recorded(task, seed, points)
             for name, contestant in contestants.items():
-                shown = showings.of(one, name, contestant)
-                per_hour[name].append(3600 * len(shown.trials) / shown.wall_s)
+                per_hour[name].append(showings.of(one, name, contestant).per_hour)
         text.append(markdown(HEAD, rows_of(showings.all, get_metric(task.metric).direction == "maximize")))
         for name in [*contestants][1:]:
             ratios = [a / b for a, b in zip(per_hour["ours"], per_hour[name], strict=True)]

@@ -28,9 +28,10 @@ class Backend(Protocol):
     """Starts and ends workers, and carries messages to and from them.
 
     Duties: everything is called from one thread, the main thread; a worker sees the cores, the threads and the GPU
-    of its slot and no others; a message of one worker never waits for another worker; after `WorkerLost` was
-    received for a slot nothing more comes from it until `start` is called again, and every process of that worker is
-    gone, unless it is abandoned; nothing outlives `close`, nor the process that called it by more than a moment.
+    of its slot and no others, but that it loads its libraries on every core within its reach; a message of one worker
+    never waits for another worker; after `WorkerLost` was received for a slot nothing more comes from it until `start`
+    is called again, and every process of that worker is gone, unless it is abandoned; nothing outlives `close`, nor
+    the process that called it by more than a moment.
     """
 
     def start(self, slot: Slot, opencl: tuple[int, int] | None = None, reach: tuple[int, ...] = ()) -> None:
