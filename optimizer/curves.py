@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+#: The parameter that says how far a step goes.
+STEP_SIZE = "learning_rate"
 #: Folds whose fits are watched: the first two, where a hopeless trial has not been found out yet.
 WATCHED_STEPS = 2
 #: Progress at which the loss is noted.
@@ -52,7 +54,7 @@ class FitWatch:
 
 def watched(params: Mapping[str, Any], limits: Sequence[float | None]) -> FitWatch | None:
     """A watch for a fit with these parameters; ``None`` where the family does not learn in steps."""
-    rate = params.get("learning_rate")
+    rate = params.get(STEP_SIZE)
     return FitWatch(rate, limits) if isinstance(rate, float | int) and rate > 0 else None
 
 

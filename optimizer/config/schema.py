@@ -276,8 +276,9 @@ class StudyFile(DatasetKeys):
     )
     sampler: Text = Field(
         default="tpe",
-        description="How the next point is chosen: `tpe` (random at first, then where good trials are dense), "
-        "`thrifty_tpe` (the same, preferring what is evaluated sooner where it promises as much), `random`, `qmc` "
+        description="How the next point is chosen: `tpe` (random at first, the likelier the sooner a point is "
+        "evaluated, then where good trials are dense), `thrifty_tpe` (the same, preferring what is evaluated sooner "
+        "later on, too, where it promises as much), `random`, `qmc` "
         "(quasi-random), `grid`, or `coarse_to_fine` (a coarse grid, then finer ones around the best).",
     )
     pruner: Text = Field(

@@ -1,4 +1,4 @@
-"""TPE that also asks what a point costs: of two that promise as much, the one that is known sooner."""
+"""TPE that also asks what a point costs: at the start, and where it shall, of two that promise as much."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
+from optimizer.curves import STEP_SIZE
 from optimizer.strategies.parzen import FrugalTPESampler
 
-#: Trials with a known cost from which on costs are weighed.
-ENOUGH = 15
-#: How strongly parameters are held to cost nothing: as much as so many trials say.
+#: Random points of which one is drawn while there is no model.
+_DRAWS = 24
+#: How strongly a parameter is held to cost what it is held to beforehand: as much as so many trials say.
 _RIDGE = 1.0
 
 
 class ThriftyTPESampler(FrugalTPESampler):
-    """Weighs what a candidate promises against the seconds that it takes.
+    """Begins where points are known soon, and weighs what a later one promises against the seconds that it takes.
 
-    Expected improvement per second (Snoek, Larochelle and Adams 2012), in the terms of TPE: candidates are ranked by
-    the density of the good trials over that of the others (Bergstra et al. 2011), here over a power of the cost, too.
-    What a fold takes is learned from those so far: its logarithm, linear and square in each parameter. The chance
-    itself that a candidate is a good one, which that ratio gives, was tried in its place and lost: it is near one for
-    all candidates, so that cost alone decided.
+    The random points at the start are drawn with a density of one over their cost, so that every region gets as much
+    time, and not as many points (an initial design by cost, as in Lee et al. 2020). Later candidates are ranked by
+    expected improvement per second (Snoek, Larochelle and Adams 2012), in the terms of TPE: by the density of the good
+    trials over that of the others (Bergstra et al. 2011), here over a power of the cost, too.
+
+    What a fold takes is learned from those so far: its logarithm, linear and square in each parameter, and taken
+    beforehand to be inverse to the learning rate and the same whatever the others. The chance itself that a candidate
+    is a good one, which that ratio gives, was tried in its place and lost: it is near one for all candidates, so that
+    cost alone decided.
     """
 
     def __init__(self, *, thrift: float, **settings: Any) -> None:
-        """``thrift``: power of the cost; 0 for plain TPE."""
+        """``thrift``: power of the cost; 0 for plain TPE after the start."""
         super().__init__(**settings)
         self._thrift = thrift
         #: Logarithm of the seconds of a fold, by the number of its trial.
@@ -43,39 +48,56 @@ class ThriftyTPESampler(FrugalTPESampler):
         """Learn what a fold of this trial took."""
         self._costs[number] = math.log(max(seconds, 1e-6))
 
+    def _sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution],
+                         ) -> dict[str, Any]:
+        point: dict[str, Any] = super()._sample_relative(study, trial, search_space)
+        return point or (self._drawn_early(study, trial, search_space) if search_space else {})
+
     def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         self._space = search_space
         return super()._sample(study, trial, search_space)
 
+    def _drawn_early(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]) -> dict[str, Any]:
+        """One of some random points, the likelier the sooner it is known."""
+        self._space = space
+        self._get_internal_repr(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)),
+                                space, study)
+        samples = {name: np.asarray([
+            domain.to_internal_repr(self._random_sampler.sample_independent(study, trial, name, domain))
+            for _ in range(_DRAWS)]) for name, domain in space.items()}
+        costs = self._expected_costs(samples)
+        weights = np.exp(costs.min() - costs)
+        chosen = self._rng.rng.choice(_DRAWS, p=weights / weights.sum())
+        return {name: domain.to_external_repr(samples[name][chosen].item()) for name, domain in space.items()}
+
     def _weigh(self, samples: dict[str, np.ndarray], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator,
                ) -> np.ndarray:
         ratios = super()._weigh(samples, mpe_below, mpe_above)
-        costs = self._expected_costs(samples)
         # Both are logarithms.
-        return ratios if costs is None else ratios - self._thrift * costs
+        return ratios - self._thrift * self._expected_costs(samples) if self._thrift else ratios
 
-    def _expected_costs(self, samples: dict[str, np.ndarray]) -> np.ndarray | None:
-        """Logarithms of seconds, up to a constant; ``None`` while too little is known."""
+    def _expected_costs(self, samples: dict[str, np.ndarray]) -> np.ndarray:
+        """Logarithms of seconds, up to a constant."""
         names = tuple(samples)
+        features, weights = self._features(samples)
         rows = [(row, self._costs[number]) for number, row in self._rows.get(names, {}).items()
                 if row is not None and number in self._costs]
-        if len(rows) < ENOUGH:
-            return None
-        made_at, weights = self._models.get(names, (0, np.empty(0)))
+        made_at, learned = self._models.get(names, (0, weights))
         if made_at != len(rows):
             points = np.asarray([row for row, _ in rows])
-            features = self._features({name: points[:, i] for i, name in enumerate(names)})
+            known, _ = self._features({name: points[:, i] for i, name in enumerate(names)})
             costs = np.asarray([cost for _, cost in rows])
-            centred = features - features.mean(axis=0)
-            weights = np.linalg.solve(centred.T @ centred + _RIDGE * np.eye(centred.shape[1]),
-                                      centred.T @ (costs - costs.mean()))
-            self._models[names] = len(rows), weights
-        expected: np.ndarray = self._features(samples) @ weights
+            centred = known - known.mean(axis=0)
+            learned = weights + np.linalg.solve(centred.T @ centred + _RIDGE * np.eye(centred.shape[1]),
+                                                centred.T @ (costs - costs.mean() - centred @ weights))
+            self._models[names] = len(rows), learned
+        expected: np.ndarray = features @ learned
         return expected
 
-    def _features(self, columns: dict[str, np.ndarray]) -> np.ndarray:
-        """Each parameter from 0 to 1 and its square; of a choice, which one it is."""
+    def _features(self, columns: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Each parameter from 0 to 1 and its square, of a choice which one it is; and what each is held to cost."""
         features: list[np.ndarray] = []
+        beforehand: list[float] = []
         for name, values in columns.items():
             domain = self._space[name]
             if isinstance(domain, CategoricalDistribution):
@@ -84,4 +106,9 @@ class ThriftyTPESampler(FrugalTPESampler):
                 low, high = float(domain.low), float(domain.high)
                 scaled = (np.log(values / low) / math.log(high / low) if domain.log else (values - low) / (high - low))
                 features += [scaled, scaled**2]
-        return np.column_stack(features) if features else np.zeros((len(next(iter(columns.values()))), 1))
+                if name == STEP_SIZE and domain.log:
+                    beforehand.append(-math.log(high / low))
+            beforehand += [0.0] * (len(features) - len(beforehand))
+        if not features:
+            return np.zeros((len(next(iter(columns.values()))), 1)), np.zeros(1)
+        return np.column_stack(features), np.asarray(beforehand)

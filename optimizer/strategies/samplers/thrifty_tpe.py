@@ -16,7 +16,7 @@ _THRIFT = 0.3
 
 
 class ThriftyTpe(Sampler):
-    """As `tpe`, and the seconds of a fold are weighed too."""
+    """As `tpe`, and the seconds of a fold are weighed after the start, too."""
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """TPE with the same settings, and its thrift."""

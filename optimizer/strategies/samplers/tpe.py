@@ -28,13 +28,13 @@ def made(kind: Callable[..., BaseSampler], space: SearchSpace, seed: int, worker
 
 
 class Tpe(Sampler):
-    """Random at first, then where good trials are dense and bad ones are not."""
+    """Random at first, the likelier the sooner a point is known; then where good trials are dense and bad ones not."""
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Optuna's TPE with every choice of ours written out."""
-        from optimizer.strategies.parzen import FrugalTPESampler
+        from optimizer.strategies.thrift import ThriftyTPESampler
 
-        return made(FrugalTPESampler, space, seed, workers)
+        return made(ThriftyTPESampler, space, seed, workers, thrift=0.0)
 
 
 STRATEGY = Tpe()
