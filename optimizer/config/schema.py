@@ -277,8 +277,8 @@ class StudyFile(DatasetKeys):
     sampler: Text = Field(
         default="tpe",
         description="How the next point is chosen: `tpe` (random at first, the likelier the sooner a point is "
-        "evaluated, then where good trials are dense), `thrifty_tpe` (the same, preferring what is evaluated sooner "
-        "later on, too, where it promises as much), `random`, `qmc` "
+        "evaluated, then where good trials are dense), `thrifty_tpe` (the same, and of points that promise as much it "
+        "always prefers what is evaluated sooner, as `tpe` does where there is time for few trials), `random`, `qmc` "
         "(quasi-random), `grid`, or `coarse_to_fine` (a coarse grid, then finer ones around the best).",
     )
     pruner: Text = Field(

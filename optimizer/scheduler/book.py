@@ -5,6 +5,7 @@ A trial is in the journal before anybody runs it, and it is told when its predic
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -217,16 +218,16 @@ class Book:
 
     # Trials, from asked to told.
 
-    def ask(self, dataset: str, family: str, wanted: int = 1) -> str | None:
+    def ask(self, dataset: str, family: str, wanted: int = 1, in_time: float = math.inf) -> str | None:
         """A new trial, in the journal before anybody runs it; ``None`` where the family cannot give one any more.
 
         Args:
-            wanted: trials that slots wait for now, this one included.
+            wanted, in_time: see `Searcher.ask`.
         """
         search = self._searches[dataset, family]
         trial = trial_id(dataset, family, search.next_number)
         try:
-            params = search.searcher.ask(trial, wanted)
+            params = search.searcher.ask(trial, wanted, in_time)
         except (ValueError, RuntimeError, ArithmeticError) as error:
             # What the sampler cannot do for one family must not end the run of the others.
             self.close_family(dataset, family, f"its sampler failed: {type(error).__name__}: {error}")

@@ -81,7 +81,8 @@ class Feeder:
         open_kinds = self.dispatcher.open_kinds
         while (pair := budgets.next_pair(self._uses(), kind, open_kinds)) is not None and self._fits(slot, *pair):
             begun = time.monotonic()
-            trial = self.book.ask(*pair, wanted)
+            in_time = self.book.ledgers[pair[0]].trials_in_time(pair[1], self.layouts.left_for_each(len(self.slots)))
+            trial = self.book.ask(*pair, wanted, in_time)
             if trial is None:
                 continue  # that family can give none any more; another one may
             self.ask_s = 0.8 * self.ask_s + 0.2 * (time.monotonic() - begun)

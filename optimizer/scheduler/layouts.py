@@ -116,6 +116,11 @@ class Layouts:
         names = self._joinable if slot in self._joinable else (slot,)
         return tuple(core for name in names for core in self.slots[name].cores)
 
+    def left_for_each(self, slots: int) -> float:
+        """Slot-seconds that the run has left on so many slots for each dataset that is not finished."""
+        unfinished = sum(not ledger.finished for ledger in self.book.ledgers.values())
+        return self.left_s() * slots / max(1, unfinished)
+
     def advance(self) -> None:
         """Do what is next; called before jobs are given out."""
         if len(self._joinable) < 2:
@@ -192,9 +197,10 @@ class Layouts:
         able = [name for name in families if all(
             known.tries[name, width] < times * TRIES for width in widths(slots)[1:])]
         width = next_width(known.measured, slots, able, times, at_once)
-        budget_s = self._budget_s(dataset)
+        ledger = self.book.ledgers[dataset]
+        budget_s = ledger.whole_s(self.left_for_each(len(self._joinable)))
         if width is None or not able or (budget_s is not None and (
-                known.cost_s >= SHARE * budget_s or self._used_s(dataset) >= PATIENCE * budget_s)):
+                known.cost_s >= SHARE * budget_s or ledger.used_s >= PATIENCE * budget_s)):
             self._chosen(dataset, known, choose(known.measured, slots, at_once))
             return
         if budget_s is None:
@@ -312,20 +318,6 @@ class Layouts:
     def _at_once(self, dataset: str) -> int:
         needed = max((f.peak_mb * MARGIN for f in self._families(dataset).values()), default=0.0)
         return memory_for(self.memory_mb, needed, len(self._joinable))
-
-    def _used_s(self, dataset: str) -> float:
-        return sum(sum(f.seconds.values()) for f in self.book.ledgers[dataset].families.values())
-
-    def _budget_s(self, dataset: str) -> float | None:
-        """Slot-seconds that a dataset has in all; ``None`` while nobody knows."""
-        ledger = self.book.ledgers[dataset]
-        unfinished = sum(not other.finished for other in self.book.ledgers.values())
-        most_s = self._used_s(dataset) + self.left_s() * len(self._joinable) / max(1, unfinished)
-        if ledger.budget_s is not None:
-            return min(most_s, ledger.budget_s)
-        lengths = [f.typical_s for f in ledger.families.values() if f.typical_s]
-        return None if not lengths or ledger.budget_trials is None else min(
-            most_s, ledger.budget_trials * statistics.fmean(lengths))
 
     def _shape(self, dataset: str) -> str:
         prepared = self.book.ledgers[dataset].prepared

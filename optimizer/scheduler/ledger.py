@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -119,6 +120,11 @@ class DatasetLedger:
         """Complete and pruned trials."""
         return sum(f.complete + f.pruned for f in self.families.values())
 
+    @property
+    def used_s(self) -> float:
+        """Slot-seconds of ended jobs."""
+        return sum(sum(family.seconds.values()) for family in self.families.values())
+
     def better(self, a: float, b: float) -> bool:
         """Whether score ``a`` is better than ``b``."""
         return a > b if self.maximize else a < b
@@ -202,6 +208,26 @@ class DatasetLedger:
         # Families share seconds, so each has its own number of trials.
         return sum(self.budget_s / len(lengths) / length for length in lengths)
 
+    def whole_s(self, left_s: float) -> float | None:
+        """Slot-seconds that it has in all; ``None`` while nobody knows.
+
+        Args:
+            left_s: slot-seconds that the run has left for it.
+        """
+        most_s = self.used_s + left_s
+        if self.budget_s is not None:
+            return min(most_s, self.budget_s)
+        lengths = [f.typical_s for f in self.families.values() if f.typical_s]
+        return None if not lengths or self.budget_trials is None else min(
+            most_s, self.budget_trials * statistics.fmean(lengths))
+
+    def trials_in_time(self, family: str, left_s: float) -> float:
+        """Trials that time allows a family in all, were they like its recent ones; infinite where they are counted."""
+        typical_s, whole_s = self.families[family].typical_s, self.whole_s(left_s)
+        if self.budget_trials is not None or whole_s is None or not typical_s:
+            return math.inf
+        return whole_s / max(1, sum(not f.closed for f in self.families.values())) / typical_s
+
     def spared_models(self) -> int:
         """Models that the budget was good for when the best had not changed for long; 0 where that did not end it.
 
@@ -211,7 +237,7 @@ class DatasetLedger:
             return 0
         if self.budget_trials is not None:
             return max(0, self.budget_trials - self.decided)
-        used_s = sum(sum(family.seconds.values()) for family in self.families.values())
+        used_s = self.used_s
         return max(0, round((self.budget_s - used_s) / used_s * self.decided)) if self.budget_s and used_s else 0
 
     def use(self, under_way: Mapping[str, Mapping[str, float]], jobs: int) -> DatasetUse:

@@ -7,6 +7,7 @@ asking grows from 9 ms at 100 trials to 200 ms at 10,000.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,17 +79,18 @@ class Searcher:
         for record in self._told:
             self._add(record)
 
-    def ask(self, trial: str, wanted: int = 1) -> dict[str, Any] | None:
+    def ask(self, trial: str, wanted: int = 1, in_time: float = math.inf) -> dict[str, Any] | None:
         """A complete point for this trial, or ``None`` where every point has been asked.
 
         Args:
             wanted: points that are wanted now, this one included; a sampler may prepare them together.
+            in_time: trials that time allows the search in all, as far as is known; it may weigh what they cost.
         """
         point = self._listed()
         if point is not None:
             self._add_running(trial, point)
         elif self._points is None:
-            point = self._sampled(trial, wanted)
+            point = self._sampled(trial, wanted, in_time)
         elif self._sampler.goes_on and (point := self._unseen()) is not None:
             self._add_running(trial, point)
         return None if point is None else self._asked(point)
@@ -156,7 +158,7 @@ class Searcher:
             complete=record.state == "complete", running_means=running_means(record.fold_scores),
             curves=record.curves, look=record.look_score)))
 
-    def _sampled(self, trial: str, wanted: int) -> dict[str, Any] | None:
+    def _sampled(self, trial: str, wanted: int, in_time: float) -> dict[str, Any] | None:
         """A point that was never asked: the sampler's where it has one, else any; ``None`` where there is none left."""
         if self._size is None:
             self._size = self.space.size()
@@ -164,6 +166,8 @@ class Searcher:
             return None
         if isinstance(self._study.sampler, FrugalTPESampler):
             self._study.sampler.wanted = wanted
+        if isinstance(self._study.sampler, ThriftyTPESampler):
+            self._study.sampler.in_time = in_time
         for _ in range(RETRIES):
             asked = self._study.ask()
             point = suggest(asked, self.space)

@@ -61,20 +61,22 @@ class _Plain(Sampler):
 
 
 @pytest.mark.parametrize("space", [SPACE, GROUPED], ids=["flat", "grouped"])
-def test_without_thrift_it_is_plain_tpe_after_the_start(space: SearchSpace) -> None:
+def test_with_time_for_many_trials_it_is_plain_tpe_after_the_start(space: SearchSpace) -> None:
     def score(point: dict[str, Any]) -> float:
         return -abs(point["x"] - 0.2)
 
-    def asked_after(records: list[TrialRecord], sampler: Sampler) -> list[Any]:
+    def asked_after(records: list[TrialRecord], sampler: Sampler, in_time: float) -> list[Any]:
         searcher = Searcher(space=space, starts=(), sampler=sampler, maximize=True, seed=2, workers=1)
         searcher.restore(records)
-        return [searcher.ask(f"cars/tree/{number}") for number in range(100, 110)]
+        return [searcher.ask(f"cars/tree/{number}", 1, in_time) for number in range(100, 110)]
 
     records = [a_record(f"cars/tree/{number}", params=point, score=score(point), step_seconds=(0.1 / point["x"],) * 3)
                for number, point in enumerate(searched(_Plain(), score, 20, space))]
 
-    assert asked_after(records, load_sampler("tpe")) == asked_after(records, _Plain())
-    assert asked_after(records, load_sampler("thrifty_tpe")) != asked_after(records, _Plain())
+    plain = asked_after(records, _Plain(), 1000)
+    assert asked_after(records, load_sampler("tpe"), 1000) == plain
+    assert asked_after(records, load_sampler("thrifty_tpe"), 1000) != plain
+    assert asked_after(records, load_sampler("tpe"), 50) == asked_after(records, load_sampler("thrifty_tpe"), 1000)
 
 
 def test_where_all_score_alike_it_looks_where_folds_are_short() -> None:

@@ -11,6 +11,11 @@ from optimizer.strategies.base import Sampler
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+#: Power of the cost, and trials in all up to which it is weighed. In searches simulated on twelve recorded studies,
+#: sixteen seeds each, those with time for about 50 trials made 1.3 times as many with it, and their best was as good;
+#: those of 200 trials gained nothing. With a power of 1 some bests were never reached.
+THRIFT, FEW = 0.3, 80
+
 
 def made(kind: Callable[..., BaseSampler], space: SearchSpace, seed: int, workers: int, **more: Any) -> BaseSampler:
     """A sampler of this kind with the settings of ours that every TPE has, and some of its own."""
@@ -28,13 +33,16 @@ def made(kind: Callable[..., BaseSampler], space: SearchSpace, seed: int, worker
 
 
 class Tpe(Sampler):
-    """Random at first, the likelier the sooner a point is known; then where good trials are dense and bad ones not."""
+    """Random at first, the likelier the sooner a point is known; then where good trials are dense and bad ones not.
+
+    Where there is time for few trials it prefers what is known sooner then, too.
+    """
 
     def optuna_sampler(self, space: SearchSpace, seed: int, workers: int) -> BaseSampler:
         """Optuna's TPE with every choice of ours written out."""
         from optimizer.strategies.thrift import ThriftyTPESampler
 
-        return made(ThriftyTPESampler, space, seed, workers, thrift=0.0)
+        return made(ThriftyTPESampler, space, seed, workers, thrift=THRIFT, few=FEW)
 
 
 STRATEGY = Tpe()
