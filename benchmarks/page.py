@@ -82,6 +82,10 @@ PARTS = {
     "history": Part("What a sampler that forgets loses", (
         "The sampler of a run keeps the best 100 and the latest 400 trials; up to 625 nothing is forgotten. Full is "
         "Optuna's own, that keeps every trial."), ("history",)),
+    "costs": Part("What it brings to ask what points cost", (
+        "Searches by time on models of recorded studies, eight seeds each: TPE that asks for no cost, `tpe`, which "
+        "draws its random points by cost and weighs it later on where there is time for few trials, and "
+        "`thrifty_tpe`, which always does."), ("costs",)),
     "pruning": Part("What pruning saves and what it costs", (
         "Complete trials of a free search, recorded once with every fold, replayed under each rule in the order in "
         "which they were told. Fits that were cut short count by their share of iterations."), ("pruning", "replay")),

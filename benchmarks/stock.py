@@ -83,14 +83,15 @@ class Objective:
         self.scores, self.fit_seconds, self.fit_cpu_seconds = [], 0.0, 0.0
         steps = self._table.meta.steps
         for step in range(steps):
-            self.scores.append(self._fold(step, point))
+            self.scores.append(self.fold(step, point))
             mean = statistics.fmean(self.scores)
             trial.report(mean, step)
             if step < steps - 1 and trial.should_prune():
                 raise optuna.TrialPruned
         return statistics.fmean(self.scores)
 
-    def _fold(self, step: int, point: dict[str, Any]) -> float:
+    def fold(self, step: int, point: dict[str, Any]) -> float:
+        """Fit one fold and score it; its seconds are added to those of fits."""
         table, task, metric = self._table, self._table.meta.task, self._metric
         train, valid = table.split(step)
         data = fold_data(table, step, train, valid, name=table.meta.fingerprint, log_target=metric.log_target)

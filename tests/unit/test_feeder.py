@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,6 +30,7 @@ from optimizer.scheduler.past import Past
 from optimizer.scheduler.preparation import DatasetReady
 from optimizer.scheduler.recovery import GIVEN_BACK_S, Recovery
 from optimizer.store import Store
+from optimizer.study.searcher import Searcher
 
 #: MiB that the run may hold; each of two slots has a half.
 LIMIT = 2000.0
@@ -109,6 +112,27 @@ def test_every_slot_gets_a_job_while_nothing_is_known_of_what_it_needs(scene: Sc
 
     assert [slot for slot, _ in scene.sent] == ["cpu0", "cpu1"]
     assert all(lease.reserved_mb == LIMIT / 2 for lease in scene.begin())
+
+
+def test_a_search_is_told_how_many_trials_there_is_time_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+    asked = Searcher.ask
+
+    def ask(searcher: Searcher, trial: str, wanted: int = 1, in_time: float = math.inf) -> dict[str, Any] | None:
+        told.append(in_time)
+        return asked(searcher, trial, wanted, in_time)
+
+    monkeypatch.setattr(Searcher, "ask", ask)
+    scene.feeder.fill(0.0)
+    for lease in scene.begin():
+        scene.end(lease)  # each took two seconds
+    scene.feeder.fill(1.0)
+    scene.feeder.layouts.left_s = lambda: 38.0
+    for lease in scene.begin():
+        scene.end(lease)
+    scene.feeder.fill(2.0)
+
+    assert told == [math.inf, math.inf, 600, 600, 42, 42], "two slots for ten minutes, or 8 s used and 76 left"
 
 
 def test_a_family_that_has_needed_most_of_the_memory_runs_one_job_at_a_time(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from typing import Any
@@ -51,6 +52,26 @@ def test_complete_and_pruned_trials_are_decided_failed_ones_are_not() -> None:
     ledger.tell(a_record(score=None, state="failed"), kind="cpu")
 
     assert ledger.decided == 3
+
+
+def test_time_and_recent_trials_tell_how_many_to_expect() -> None:
+    ledger = a_ledger(budget_s=120.0)
+    assert ledger.trials_in_time("tree", math.inf) == math.inf, "nobody knows what one takes"
+
+    tell(ledger, 0.5, 0.6, seconds=2.0)
+    assert ledger.trials_in_time("tree", math.inf) == 30, "half of its time is the other family's"
+    assert ledger.trials_in_time("tree", 20.0) == 6, "the run ends sooner: four seconds are used, twenty are left"
+    assert ledger.trials_in_time("forest", math.inf) == math.inf
+
+    ledger.families["forest"].closed = "it only failed"
+    assert ledger.trials_in_time("tree", math.inf) == 60
+
+
+def test_where_trials_are_counted_time_does_not_limit_them() -> None:
+    ledger = a_ledger(budget_s=None, budget_trials=10)
+    tell(ledger, 0.5, 0.6, seconds=2.0)
+
+    assert ledger.trials_in_time("tree", 20.0) == math.inf
 
 
 def test_every_job_is_charged_even_a_failed_one() -> None:
