@@ -14,7 +14,7 @@ from optimizer.resources import usable_cores
 from tests.acceptance.studies import QUICK, database_trials, events, optimizer, told_counts, write_study
 
 FAMILIES = ("lightgbm", "xgboost")
-TOP = 'trials = 9\nfolds = 3\nseed = 1\nfamilies = ["lightgbm", "xgboost"]\npruner = "none"\n'
+TOP = 'sampler = "random"\ntrials = 9\nfolds = 3\nseed = 1\nfamilies = ["lightgbm", "xgboost"]\npruner = "none"\n'
 TWO_CORES = f'{QUICK}\n[resources]\ncores = 2\nmemory_limit = "4GB"\n'
 
 pytestmark = [pytest.mark.whole_machine,
