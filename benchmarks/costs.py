@@ -155,7 +155,7 @@ class Found:
     """What a search found."""
 
     decided: int
-    #: By the process, of the trial that scored best.
+    #: By the process, of the trial that scored best, in spreads of a fold; the more, the better.
     truth: float
 
 
@@ -184,7 +184,7 @@ def search(study: Study, sampler: str, seed: int, trials: int) -> Found:
             return Found(decided, truth)
         decided += 1
         if steps == FOLDS and sign * means[-1] > best:
-            best, truth = sign * means[-1], mean
+            best, truth = sign * means[-1], sign * mean / study.spread
         searcher.tell(TrialRecord(
             trial=trial, state="complete" if steps == FOLDS else "pruned", attempt=1, params=params,
             space=space.hash(), seed=seed, metric="", table="", slot="cpu0", device="cpu", at=time.time(),
@@ -199,10 +199,10 @@ def compare(where: tuple[Path, str, str, Path], trials: int, seeds: Iterable[int
 
 
 def row(name: str, family: str, trials: int, sampler: str, found: Sequence[Found], plain: Sequence[Found],
-        unit: float) -> tuple[tuple[object, ...], float, float]:
+        ) -> tuple[tuple[object, ...], float, float]:
     """A line of the table, and its figures: decided over plain's, and how much better the best is."""
     more = statistics.median(f.decided for f in found) / statistics.median(p.decided for p in plain)
-    better = [(f.truth - p.truth) / unit for f, p in zip(found, plain, strict=True)]
+    better = [f.truth - p.truth for f, p in zip(found, plain, strict=True)]
     error = statistics.stdev(better) / math.sqrt(len(better))
     return ((name, family, trials, sampler, spread([f.decided for f in found]), f"{more:.2f}",
              f"{statistics.fmean(better):+.2f} ± {error:.2f}"), more, statistics.fmean(better))
@@ -231,10 +231,8 @@ def main() -> None:
                  for trials, ((name, family), where) in itertools.product(LONG, studies.items())}
         for (trials, name, family), future in asked.items():
             found = future.result()
-            study = study_of(*studies[name, family])
             for sampler in list(SAMPLERS)[1:]:
-                line, more, better = row(name, family, trials, sampler, found[sampler], found["plain TPE"],
-                                         study.spread if study.maximize else -study.spread)
+                line, more, better = row(name, family, trials, sampler, found[sampler], found["plain TPE"])
                 rows.append(line)
                 ends.setdefault((trials, sampler), []).append((more, better))
                 print(line, flush=True)

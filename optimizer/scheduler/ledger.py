@@ -202,11 +202,9 @@ class DatasetLedger:
         """Trials that the budget is good for, were all like those so far; ``None`` before every family had one."""
         if self.budget_trials is not None:
             return self.budget_trials
-        lengths = [f.typical_s for f in self.families.values() if not f.closed]
-        if self.budget_s is None or not lengths or not all(lengths):
-            return None
         # Families share seconds, so each has its own number of trials.
-        return sum(self.budget_s / len(lengths) / length for length in lengths)
+        trials = sum(self.trials_in_time(f.name, math.inf) for f in self.families.values() if not f.closed)
+        return trials if 0 < trials < math.inf else None
 
     def whole_s(self, left_s: float) -> float | None:
         """Slot-seconds that it has in all; ``None`` while nobody knows.

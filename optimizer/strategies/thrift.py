@@ -16,7 +16,7 @@ from optimizer.strategies.parzen import FrugalTPESampler
 
 #: Random points of which one is drawn while there is no model.
 _DRAWS = 24
-#: How strongly a parameter is held to cost what it is held to beforehand: as much as so many trials say.
+#: How strongly parameters are held to cost nothing more: as much as so many trials say.
 _RIDGE = 1.0
 
 
@@ -80,26 +80,31 @@ class ThriftyTPESampler(FrugalTPESampler):
 
     def _expected_costs(self, samples: dict[str, np.ndarray]) -> np.ndarray:
         """Logarithms of seconds, up to a constant."""
-        names = tuple(samples)
-        features, weights = self._features(samples)
+        names, features = tuple(samples), self._features(samples)
         rows = [(row, self._costs[number]) for number, row in self._rows.get(names, {}).items()
                 if row is not None and number in self._costs]
-        made_at, learned = self._models.get(names, (0, weights))
+        made_at, weights = self._models.get(names, (0, np.zeros(features.shape[1])))
         if made_at != len(rows):
             points = np.asarray([row for row, _ in rows])
-            known, _ = self._features({name: points[:, i] for i, name in enumerate(names)})
-            costs = np.asarray([cost for _, cost in rows])
-            centred = known - known.mean(axis=0)
-            learned = weights + np.linalg.solve(centred.T @ centred + _RIDGE * np.eye(centred.shape[1]),
-                                                centred.T @ (costs - costs.mean() - centred @ weights))
-            self._models[names] = len(rows), learned
-        expected: np.ndarray = features @ learned
+            known = {name: points[:, i] for i, name in enumerate(names)}
+            known_features = self._features(known)
+            left = np.asarray([cost for _, cost in rows]) - self._held_beforehand(known)
+            centred = known_features - known_features.mean(axis=0)
+            weights = np.linalg.solve(centred.T @ centred + _RIDGE * np.eye(centred.shape[1]),
+                                      centred.T @ (left - left.mean()))
+            self._models[names] = len(rows), weights
+        expected: np.ndarray = self._held_beforehand(samples) + features @ weights
         return expected
 
-    def _features(self, columns: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Each parameter from 0 to 1 and its square, of a choice which one it is; and what each is held to cost."""
+    def _held_beforehand(self, columns: dict[str, np.ndarray]) -> np.ndarray | float:
+        """What is expected of costs while nothing is known: half the step, twice the steps."""
+        domain = self._space.get(STEP_SIZE)
+        is_scale = isinstance(domain, FloatDistribution) and domain.log
+        return -np.log(columns[STEP_SIZE]) if is_scale and STEP_SIZE in columns else 0.0
+
+    def _features(self, columns: dict[str, np.ndarray]) -> np.ndarray:
+        """Each parameter from 0 to 1 and its square; of a choice, which one it is."""
         features: list[np.ndarray] = []
-        beforehand: list[float] = []
         for name, values in columns.items():
             domain = self._space[name]
             if isinstance(domain, CategoricalDistribution):
@@ -108,9 +113,4 @@ class ThriftyTPESampler(FrugalTPESampler):
                 low, high = float(domain.low), float(domain.high)
                 scaled = (np.log(values / low) / math.log(high / low) if domain.log else (values - low) / (high - low))
                 features += [scaled, scaled**2]
-                if name == STEP_SIZE and domain.log:
-                    beforehand.append(-math.log(high / low))
-            beforehand += [0.0] * (len(features) - len(beforehand))
-        if not features:
-            return np.zeros((len(next(iter(columns.values()))), 1)), np.zeros(1)
-        return np.column_stack(features), np.asarray(beforehand)
+        return np.column_stack(features) if features else np.zeros((len(next(iter(columns.values()))), 1))

@@ -21,7 +21,6 @@ from optimizer.curves import kind_of_loss
 from optimizer.records import TrialRecord
 from optimizer.search_space import SearchSpace
 from optimizer.strategies.base import DecidedTrial, Sampler, running_means
-from optimizer.strategies.parzen import FrugalTPESampler
 from optimizer.strategies.thrift import ThriftyTPESampler
 from optimizer.study.frozen import MEMORY_CONSTRAINT, distributions, last_report, lesson, suggest, violated_mb
 
@@ -164,10 +163,8 @@ class Searcher:
             self._size = self.space.size()
         if len(self._seen) >= self._size:
             return None
-        if isinstance(self._study.sampler, FrugalTPESampler):
-            self._study.sampler.wanted = wanted
         if isinstance(self._study.sampler, ThriftyTPESampler):
-            self._study.sampler.in_time = in_time
+            self._study.sampler.wanted, self._study.sampler.in_time = wanted, in_time
         for _ in range(RETRIES):
             asked = self._study.ask()
             point = suggest(asked, self.space)
