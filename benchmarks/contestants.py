@@ -176,7 +176,8 @@ def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: st
         pruner: another one than the usual, as for ``sampler``.
     """
     study = folder / "ours.toml"
-    lines = [f'deadline = "{task.seconds:.0f}s"' if task.seconds else "", 'time_per_dataset = "10h"',
+    budget = f"trials = {sum(map(len, task.points.values()))}" if task.points else 'time_per_dataset = "10h"'
+    lines = [f'deadline = "{task.seconds:.0f}s"' if task.seconds else "", budget,
              f"seed = {task.seed}", "folds = 5", f"families = {json.dumps(list(task.families))}"]
     # What an earlier round has measured of the machine is not known to this one.
     extra = {**environment, "XDG_CACHE_HOME": str(folder / "cache")}

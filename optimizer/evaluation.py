@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optimizer.curves import WATCHED_STEPS, FitWatch, watched
+from optimizer.curves import STEP_SIZE, WATCHED_STEPS, FitWatch, watched
 from optimizer.errors import NotFiniteFault, WrongDeviceFault
 from optimizer.messages import CrossValidation, Job, JobFinished, StepFinished
 from optimizer.metrics import Metric, get_metric
 from optimizer.models.base import Family, FitContext, FittedModel, FoldCache, FoldData
+from optimizer.models.boosting import patience
 from optimizer.prediction import FoldMean, on_original_scale
 from optimizer.standstill import working_time
 from optimizer.store import ModelInfo, Store, from_stored, to_stored
@@ -57,7 +58,7 @@ def evaluate(
         mean = statistics.fmean(trial.scores)
         emit(StepFinished(
             lease=job.lease, step=step, score=trial.scores[-1], running_mean=mean, seconds=seconds,
-            threads=trial.threads_used,
+            threads=trial.threads_used, iterations=trial.iterations(step),
         ))
         last = step == table.meta.steps - 1
         if not last and _is_hopeless(mean, step, job.workload.limits, trial.metric):
@@ -139,6 +140,11 @@ class _Trial:
     def device(self) -> str:
         """Where the fits ran: ``gpu`` only if all of them did."""
         return "gpu" if self.devices and all(device == "gpu" for device in self.devices) else "cpu"
+
+    def iterations(self, step: int) -> int:
+        """Iterations that a fold's fit took, about: those until its best, and those that it waited for a better one."""
+        best, rate = self.models[step].best_iteration, self.workload.params.get(STEP_SIZE)
+        return 1 if best is None else best + (patience(rate) if isinstance(rate, float | int) else 0)
 
     def look_is_hopeless(self) -> bool:
         """Fit the first fold on a part of its training rows, and say whether its score is worse than the limit."""

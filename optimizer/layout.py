@@ -25,9 +25,9 @@ class Measured:
     family: str
     #: Slots that were joined.
     width: int
-    #: Median seconds of the folds on the single slot, and seconds of the one on joined slots.
-    single_s: float
+    #: Seconds of a fold on joined slots, and of one of as many iterations on the single slot, by the median there.
     joined_s: float
+    single_s: float
 
     @property
     def gain(self) -> float:

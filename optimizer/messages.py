@@ -127,6 +127,8 @@ class StepFinished(Message, frozen=True, kw_only=True):
     seconds: float
     #: That the fit could use.
     threads: int
+    #: That the fit took, about; 1 where its family has none.
+    iterations: int = 1
 
 
 class JobFinished(Message, frozen=True, kw_only=True):

@@ -51,8 +51,9 @@ class _Try:
     #: Since when each of the others idles.
     idle_since: dict[str, float] = field(default_factory=dict)
     joined: bool = False
-    #: Seconds of the fold that was joined; 0 before.
+    #: Seconds and iterations of the fold that was joined; 0 before.
     joined_s: float = 0.0
+    iterations: int = 0
 
 
 @dataclass(kw_only=True)
@@ -90,7 +91,7 @@ class Layouts:
     _dataset: str = ""
     _known: dict[str, _Known] = field(default_factory=dict)
     _try: _Try | None = None
-    #: Slot to its trial and the seconds of its folds on the slot's own cores.
+    #: Slot to its trial and, of its folds on the slot's own cores, the seconds for each iteration.
     _folds: dict[str, tuple[str, list[float]]] = field(default_factory=dict)
     #: Slot to the one that it lends its cores to, or will when it is idle.
     _lent: dict[str, str] = field(default_factory=dict)
@@ -144,20 +145,20 @@ class Layouts:
         elif known.choice is None:
             self._look_for_one(dataset, known)
 
-    def stepped(self, lease: Lease, seconds: float, threads: int) -> None:
-        """A fold is done, by so many threads."""
+    def stepped(self, lease: Lease, seconds: float, threads: int, iterations: int = 1) -> None:
+        """A fold is done, by so many threads and in about so many iterations."""
         if not self._joinable or self.slots[lease.slot].gpu is not None:
             return
         current, own = self._try, self.slots[lease.slot].threads
         if current is not None and lease.trial == current.trial and current.joined:
             # The fold during which the cores were joined began before that, and is neither.
             if threads == own * current.width:
-                current.joined_s = seconds
+                current.joined_s, current.iterations = seconds, iterations
                 # One is enough: what the neighbours idle is dear, and it is measured several times.
                 self._end_try()
         elif threads == own:
             trial, folds = self._folds.get(lease.slot, ("", []))
-            self._folds[lease.slot] = lease.trial, [*(folds if trial == lease.trial else ()), seconds]
+            self._folds[lease.slot] = lease.trial, [*(folds if trial == lease.trial else ()), seconds / iterations]
 
     def ended(self, slot: str) -> None:
         """A job has ended in a slot, in whatever way."""
@@ -261,10 +262,11 @@ class Layouts:
                                  seconds=round(seconds, 3))
         if current.joined and not current.joined_s:
             self._share(current.leader, (current.leader,))
-        trial, single_s = self._folds.get(current.leader, ("", []))
+        trial, each_s = self._folds.get(current.leader, ("", []))
         if trial == current.trial and current.joined_s:
-            found = Measured(family=current.family, width=current.width, single_s=statistics.median(single_s),
-                             joined_s=current.joined_s)
+            # Where a fit ends early, some folds have many times the iterations of others.
+            found = Measured(family=current.family, width=current.width, joined_s=current.joined_s,
+                             single_s=statistics.median(each_s) * current.iterations)
             known.measured.append(found)
             self.events.emit("layout_measured", dataset=current.dataset, family=found.family, trial=current.trial,
                              threads=self.slots[current.leader].threads * found.width,

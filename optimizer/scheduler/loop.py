@@ -238,7 +238,7 @@ class Scheduler:
                 self._events.emit("step_finished", trial=lease.trial, attempt=lease.attempt, step=message.step,
                                   score=message.score, running_mean=message.running_mean, seconds=message.seconds,
                                   threads=message.threads)
-                self._layouts.stepped(lease, message.seconds, message.threads)
+                self._layouts.stepped(lease, message.seconds, message.threads, message.iterations)
         elif isinstance(message, JobFinished):
             lease = self._dispatcher.finished(slot, message.lease)
             self._disk_rest.accepted()

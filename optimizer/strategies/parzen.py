@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
+from optuna.samplers._tpe import _truncnorm
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
+from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -20,16 +23,18 @@ _Row = tuple[float, ...] | None
 
 
 class FrugalTPESampler(TPESampler):
-    """Optuna's sampler that converts a finished trial once, and makes one model for points that are wanted at once.
+    """Optuna's sampler that looks at a finished trial once, and makes one model for points that are wanted at once.
 
     For one study: trials are told apart by their numbers. A point with a model of its own is the very one that Optuna's
-    would give. Of several that are wanted at once the candidates are drawn from one model and weighed in one go, each
-    point the best of its own candidates as ever; they lack what each would have been told of the others, and those that
-    are left over wait for a few trials to end at most.
+    would give, but for last digits. Of several that are wanted at once the candidates are drawn from one model and
+    weighed in one go, each point the best of its own candidates as ever; they lack what each would have been told of
+    the others, and those that are left over wait for a few trials to end at most.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        if self._group:
+            self._group_decomposed_search_space = _Groups(include_pruned=True)
         #: Points that are wanted now, this one included; set before each is asked for.
         self.wanted = 1
         self._rows: dict[tuple[str, ...], dict[int, _Row]] = {}
@@ -48,7 +53,8 @@ class FrugalTPESampler(TPESampler):
         if points and self._ended - made_at <= self._stale_after(names):
             point = points.pop()
             return {name: search_space[name].to_external_repr(value) for name, value in point.items()}
-        return super()._sample(study, trial, search_space)
+        with _normal_in_c():
+            return super()._sample(study, trial, search_space)
 
     def _stale_after(self, names: tuple[str, ...]) -> int:
         return int(STALE * len(self._rows.get(names, ())))
@@ -99,3 +105,37 @@ class FrugalTPESampler(TPESampler):
             if not search_space.keys() <= params.keys():
                 return None
         return tuple(distribution.to_internal_repr(params[name]) for name, distribution in search_space.items())
+
+
+class _Groups(_GroupDecomposedSearchSpace):
+    """Parameters that exist together, as Optuna finds them: a second trial with the same ones changes nothing."""
+
+    def __init__(self, *, include_pruned: bool) -> None:
+        super().__init__(include_pruned)
+        self._looked_at: set[int] = set()
+        self._together: set[frozenset[str]] = set()
+
+    def calculate(self, study: Study, use_cache: bool = False) -> _SearchSpaceGroup:
+        """The groups of this study, to be read only."""
+        for trial in study._get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED),
+                                       use_cache=use_cache):
+            if trial.number not in self._looked_at:
+                self._looked_at.add(trial.number)
+                names = frozenset(trial.distributions)
+                if names not in self._together:
+                    self._together.add(names)
+                    self._search_space.add_distributions(trial.distributions)
+        return self._search_space
+
+
+@contextmanager
+def _normal_in_c() -> Iterator[None]:
+    """The normal distribution of SciPy, in C, in place of Optuna's, which calls Python for every number."""
+    from scipy import special
+
+    before = _truncnorm._ndtr, _truncnorm._log_ndtr
+    _truncnorm._ndtr, _truncnorm._log_ndtr = special.ndtr, special.log_ndtr
+    try:
+        yield
+    finally:
+        _truncnorm._ndtr, _truncnorm._log_ndtr = before

@@ -18,6 +18,7 @@ from optimizer.evaluation import evaluate
 from optimizer.messages import CrossValidation, Job, JobFinished, StepFinished
 from optimizer.metrics import get_metric
 from optimizer.models.base import FitContext, FoldCache, FoldData
+from optimizer.models.boosting import patience
 from optimizer.store import Store, from_stored
 
 TRIAL = "made-up/stub/0"
@@ -130,6 +131,15 @@ def test_every_step_is_reported_with_the_running_mean(run: Run) -> None:
     assert [s.step for s in run.steps] == [0, 1, 2, 3]
     assert {s.lease for s in run.steps} == {9}
     np.testing.assert_allclose([s.running_mean for s in run.steps], [1, 1.5, 2, 3], atol=1e-6)
+
+
+@pytest.mark.parametrize(("params", "iterations"), [({"learning_rate": 0.1}, 5 + patience(0.1)), ({"depth": 3}, 5)])
+def test_every_step_tells_about_how_many_iterations_its_fit_took(
+    run: Run, params: dict[str, object], iterations: int,
+) -> None:
+    regression(run)
+    run.evaluate(StubFamily([off_by(1)]), "mae", params=params)
+    assert {s.iterations for s in run.steps} == {iterations}
 
 
 def test_each_score_follows_from_the_stored_predictions_bit_for_bit(run: Run) -> None:

@@ -63,11 +63,11 @@ class Scene:
         self.layouts.advance()
         return lease
 
-    def step(self, lease: Lease, seconds: float = 1.0, threads: int = 1, times: int = 1) -> None:
+    def step(self, lease: Lease, seconds: float = 1.0, threads: int = 1, times: int = 1, iterations: int = 1) -> None:
         for _ in range(times):
             self.now += seconds
             self.dispatcher.stepped(lease.slot, lease.number, 0.5, seconds, self.now)
-            self.layouts.stepped(lease, seconds, threads)
+            self.layouts.stepped(lease, seconds, threads, iterations)
             self.layouts.advance()
 
     def end(self, lease: Lease) -> None:
@@ -83,14 +83,14 @@ class Scene:
             self.step(lease, times=STEPS)
             self.end(lease)
 
-    def measure(self, joined_s: float) -> None:
-        """One trial goes on alone when its neighbour has ended, and takes this long for its later folds."""
+    def measure(self, joined_s: float, iterations: int = 1) -> None:
+        """One trial goes on alone when its neighbour has ended, and takes so long and so many iterations for a fold."""
         long, short = self.begin("cpu0"), self.begin("cpu1")
         self.step(short, times=STEPS - 1, seconds=0.25)
         self.step(long)
         self.end(short)
         self.step(long)  # this fold began on one core
-        self.step(long, seconds=joined_s, threads=2)
+        self.step(long, seconds=joined_s, threads=2, iterations=iterations)
         self.step(long, times=STEPS - 3)
         self.end(long)
 
@@ -128,6 +128,13 @@ def test_after_a_measurement_each_slot_has_its_own_cores_again(scene: Scene) -> 
     assert scene.shares() == [("cpu0", 2)], "for one fold, and then by itself its own again"
     (found,) = scene.records("layout_measured")
     assert (found["single_s"], found["joined_s"], found["threads"]) == (1.0, 0.6, 2)
+
+
+def test_a_fold_that_ended_early_is_compared_by_what_an_iteration_takes(scene: Scene) -> None:
+    scene.measure(joined_s=2.4, iterations=4)
+
+    (found,) = scene.records("layout_measured")
+    assert (found["single_s"], found["joined_s"]) == (4.0, 2.4)
 
 
 def test_what_a_neighbour_idled_is_charged_to_the_family_and_journaled(scene: Scene) -> None:

@@ -54,7 +54,7 @@ EVENTS: dict[type, st.SearchStrategy[Any]] = {
                            pools=st.dictionaries(short, whole, max_size=3)),
     JobStarted: st.builds(JobStarted, lease=whole, steps=whole, gap_s=st.none() | finite),
     StepFinished: st.builds(StepFinished, lease=whole, step=whole, score=finite, running_mean=finite, seconds=finite,
-                            threads=whole),
+                            threads=whole, iterations=whole),
     JobFinished: st.builds(a_finish, lease=whole, score=finite, standard_error=st.none() | finite,
                            fold_scores=st.lists(finite, max_size=5).map(tuple),
                            best_iterations=st.lists(st.none() | whole, max_size=5).map(tuple)),
