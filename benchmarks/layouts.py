@@ -29,7 +29,7 @@ from tests.chaos.evidence import read_journal
 
 #: Shape to the dataset that has it and the points of each family; the last is generated.
 SHAPES = {
-    "60 x 400": ("gasoline_nir", 8), "18,000 x 8": ("s5e7", 16), "54,000 x 9": ("diamonds", 4),
+    "60 x 400": ("gasoline_nir", 24), "18,000 x 8": ("s5e7", 16), "54,000 x 9": ("diamonds", 4),
     "4,000 x 378": ("mercedes_greener", 8), "1,000,000 x 30": ("", 3),
 }
 #: Most rounds of boosting on the generated one.
