@@ -54,8 +54,14 @@ class FitWatch:
 
 def watched(params: Mapping[str, Any], limits: Sequence[float | None]) -> FitWatch | None:
     """A watch for a fit with these parameters; ``None`` where the family does not learn in steps."""
+    rate = step_size(params)
+    return FitWatch(rate, limits) if rate is not None else None
+
+
+def step_size(params: Mapping[str, Any]) -> float | None:
+    """How far a step of a fit with these parameters goes; ``None`` where the family does not learn in steps."""
     rate = params.get(STEP_SIZE)
-    return FitWatch(rate, limits) if isinstance(rate, float | int) and rate > 0 else None
+    return rate if isinstance(rate, float | int) and rate > 0 else None
 
 
 def kind_of_loss(params: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optimizer.curves import STEP_SIZE, WATCHED_STEPS, FitWatch, watched
+from optimizer.curves import WATCHED_STEPS, FitWatch, step_size, watched
 from optimizer.errors import NotFiniteFault, WrongDeviceFault
 from optimizer.messages import CrossValidation, Job, JobFinished, StepFinished
 from optimizer.metrics import Metric, get_metric
@@ -143,8 +143,8 @@ class _Trial:
 
     def iterations(self, step: int) -> int:
         """Iterations that a fold's fit took, about: those until its best, and those that it waited for a better one."""
-        best, rate = self.models[step].best_iteration, self.workload.params.get(STEP_SIZE)
-        return 1 if best is None else best + (patience(rate) if isinstance(rate, float | int) else 0)
+        best, rate = self.models[step].best_iteration, step_size(self.workload.params)
+        return 1 if best is None else max(1, best) + (patience(rate) if rate is not None else 0)
 
     def look_is_hopeless(self) -> bool:
         """Fit the first fold on a part of its training rows, and say whether its score is worse than the limit."""

@@ -97,6 +97,12 @@ class Started:
             time.sleep(0.05)
         raise AssertionError(f"not seen within {timeout_s} s; events: {Counter(r['event'] for r in records)}")
 
+    def stop_at_once(self) -> None:
+        """Two signals: what runs is not waited for."""
+        for number in (signal.SIGINT, signal.SIGTERM):  # two of one kind might be taken for one
+            self.process.send_signal(number)
+        assert self.wait() == 3
+
     def kill(self) -> None:
         """As a power cut would end the scheduler."""
         self.process.send_signal(signal.SIGKILL)

@@ -55,8 +55,7 @@ def test_a_run_lets_others_go_first_and_its_workers_above_all(tmp_path: Path) ->
     group = Path(f"/proc/{worker}/autogroup")
     if group.exists() and group.read_text():  # a kernel that groups by sessions
         assert group.read_text().split()[-1] == str(NICE_WORKER)
-    run.process.send_signal(signal.SIGTERM)
-    assert run.wait() == 3
+    run.stop_at_once()
 
 
 def test_a_run_holds_its_limit_stands_still_when_asked_and_goes_on(tmp_path: Path) -> None:
@@ -77,8 +76,7 @@ def test_a_run_holds_its_limit_stands_still_when_asked_and_goes_on(tmp_path: Pat
     assert wait_until(lambda: len(events(run.folder, "step_finished")) > before + 1, 30)
     state = json.loads(said(tmp_path, "limit", "studies/small", "--cpu", "off", "--json"))
     assert (state["cores"], state["because"]) == (0.4, "cpu_limit")
-    run.process.send_signal(signal.SIGTERM)
-    assert run.wait() == 3
+    run.stop_at_once()
     changes = [(r["cores"], r["because"]) for r in events(run.folder, "limits_changed")]
     assert changes == [(0.4, "cpu_limit"), (0.8, "`optimizer limit`"), (0, "paused by `optimizer pause`"),
                        (0.8, "`optimizer limit`"), (0.4, "cpu_limit")]
@@ -163,8 +161,7 @@ def test_a_wish_that_is_none_is_answered_with_what_was_expected(tmp_path: Path) 
         done = optimizer("limit", "studies/small", *words, cwd=tmp_path)
         assert done.returncode == 2
         assert answer in done.stderr
-    run.process.send_signal(signal.SIGINT)
-    run.wait()
+    run.stop_at_once()
     gone = optimizer("pause", "studies/small", cwd=tmp_path)
     assert gone.returncode == 2
     assert "small is not running" in gone.stderr

@@ -164,7 +164,7 @@ STUBS = Path(__file__).resolve().parents[1] / "stubs"
 
 
 def test_a_family_that_kills_its_workers_is_stopped_and_the_others_finish(tmp_path: Path) -> None:
-    study = write_study(tmp_path, "time_per_dataset = '25s'\nfolds = 2")
+    study = write_study(tmp_path, "trials = 9\nfolds = 2")
     done = optimizer("run", study, cwd=tmp_path, env={"PYTHONPATH": str(STUBS / "crashing")})
     assert done.returncode == 0, done.stdout + done.stderr
     folder = study.with_suffix("")
