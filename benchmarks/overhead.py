@@ -90,7 +90,8 @@ def machine_of_many(code: Path) -> None:
     for name, found, instead in (
         ("resources.py", "cores = sorted(os.sched_getaffinity(0))",
          'cores = list(range(int(os.environ["OPTIMIZER_CORES"])))'),
-        ("worker.py", "os.sched_setaffinity(0, settings.cores)", "pass"),
+        ("worker.py", "os.sched_setaffinity(0, settings.reach)", "pass"),
+        ("worker.py", "os.sched_setaffinity(int(thread), cores)", "pass"),
     ):
         path = code / "optimizer" / name
         text = path.read_text(encoding="utf-8")
