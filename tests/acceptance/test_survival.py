@@ -163,11 +163,19 @@ def test_a_database_that_is_gone_is_rebuilt_from_the_journal_and_the_other_way_r
 STUBS = Path(__file__).resolve().parents[1] / "stubs"
 
 
-def test_a_family_that_kills_its_workers_is_stopped_and_the_others_finish(tmp_path: Path) -> None:
-    study = write_study(tmp_path, "trials = 9\nfolds = 2")
-    done = optimizer("run", study, cwd=tmp_path, env={"PYTHONPATH": str(STUBS / "crashing")})
-    assert done.returncode == 0, done.stdout + done.stderr
-    folder = study.with_suffix("")
+def test_a_family_that_kills_its_workers_is_stopped_and_the_others_go_on(tmp_path: Path) -> None:
+    study = write_study(tmp_path, "time_per_dataset = '10m'\nfolds = 2")
+    run = start(study, env={"PYTHONPATH": str(STUBS / "crashing")})
+
+    def others_go_on(records: list[Record]) -> bool:
+        stopped = next((i for i, r in enumerate(records) if r["event"] == "family_stopped"), len(records))
+        return {r["trial"].split("/")[1] for r in records[stopped:] if r["event"] == "trial_told"} >= {
+            "lightgbm", "xgboost"}
+
+    run.until(others_go_on)
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait() == 3
+    folder = run.folder
 
     failed = [r for r in events(folder, "trial_told") if r["state"] == "failed"]
     assert {(r["trial"].split("/")[1], r["kind"]) for r in failed} == {("catboost", "worker_lost")}
