@@ -128,7 +128,7 @@ class StepFinished(Message, frozen=True, kw_only=True):
     #: That the fit could use.
     threads: int
     #: That the fit took, about; 1 where its family has none.
-    iterations: int = 1
+    iterations: int
 
 
 class JobFinished(Message, frozen=True, kw_only=True):

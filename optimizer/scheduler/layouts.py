@@ -145,7 +145,7 @@ class Layouts:
         elif known.choice is None:
             self._look_for_one(dataset, known)
 
-    def stepped(self, lease: Lease, seconds: float, threads: int, iterations: int = 1) -> None:
+    def stepped(self, lease: Lease, seconds: float, threads: int, iterations: int) -> None:
         """A fold is done, by so many threads and in about so many iterations."""
         if not self._joinable or self.slots[lease.slot].gpu is not None:
             return

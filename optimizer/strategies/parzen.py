@@ -34,7 +34,7 @@ class FrugalTPESampler(TPESampler):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         if self._group:
-            self._group_decomposed_search_space = _Groups(include_pruned=True)
+            self._group_decomposed_search_space = _Groups()
         #: Points that are wanted now, this one included; set before each is asked for.
         self.wanted = 1
         self._rows: dict[tuple[str, ...], dict[int, _Row]] = {}
@@ -108,12 +108,11 @@ class FrugalTPESampler(TPESampler):
 
 
 class _Groups(_GroupDecomposedSearchSpace):
-    """Parameters that exist together, as Optuna finds them: a second trial with the same ones changes nothing."""
+    """Parameters that exist together, as Optuna finds them: a trial that was looked at once would change nothing."""
 
-    def __init__(self, *, include_pruned: bool) -> None:
-        super().__init__(include_pruned)
+    def __init__(self) -> None:
+        super().__init__(include_pruned=True)
         self._looked_at: set[int] = set()
-        self._together: set[frozenset[str]] = set()
 
     def calculate(self, study: Study, use_cache: bool = False) -> _SearchSpaceGroup:
         """The groups of this study, to be read only."""
@@ -121,17 +120,14 @@ class _Groups(_GroupDecomposedSearchSpace):
                                        use_cache=use_cache):
             if trial.number not in self._looked_at:
                 self._looked_at.add(trial.number)
-                names = frozenset(trial.distributions)
-                if names not in self._together:
-                    self._together.add(names)
-                    self._search_space.add_distributions(trial.distributions)
+                self._search_space.add_distributions(trial.distributions)
         return self._search_space
 
 
 @contextmanager
 def _normal_in_c() -> Iterator[None]:
     """The normal distribution of SciPy, in C, in place of Optuna's, which calls Python for every number."""
-    from scipy import special
+    from scipy import special  # at the first model: it takes a fifth of a second, and many runs make none
 
     before = _truncnorm._ndtr, _truncnorm._log_ndtr
     _truncnorm._ndtr, _truncnorm._log_ndtr = special.ndtr, special.log_ndtr

@@ -127,7 +127,7 @@ def test_a_familys_space_is_the_same_after_a_journey(family: str) -> None:
 
 
 @pytest.mark.parametrize(("rows", "deepest"), [(2, 4), (60, 4), (195, 5), (569, 6), (1280, 8), (100_000, 8)])
-def test_catboosts_trees_have_five_rows_for_a_leaf_or_more(rows: int, deepest: int) -> None:
+def test_catboosts_trees_are_shallower_where_a_leaf_would_have_few_rows(rows: int, deepest: int) -> None:
     described = load_family("catboost").describe(a_summary(rows=rows))
 
     assert domain_of(described.space, "depth") == Int(3, deepest)
