@@ -156,6 +156,7 @@ def encoded(name: str, dataset: Dataset, folder: Path, environment: dict[str, st
 def recorded(task: Task, seed: int, points: int) -> Task:
     """The task with a list of points, drawn at random from each family's space."""
     summary = Table.open(task.table).meta.summary(task.metric)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     lists, spaces = {}, {}
     for family in task.families:
         space = load_family(family).describe(summary).space

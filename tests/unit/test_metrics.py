@@ -67,7 +67,7 @@ def test_a_regression_metric_is_that_of_scikit_learn(name: str, expected: float)
     assert get_metric(name).score(VALUES, guesses) == pytest.approx(expected, rel=1e-12)
 
 
-def test_every_metric_of_the_issue_is_there_and_every_row_is_complete() -> None:
+def test_every_metric_that_is_promised_is_there_and_every_row_is_complete() -> None:
     assert set(METRICS) == {
         "accuracy", "balanced_accuracy", "f1", "f1_macro", "mcc", "roc_auc", "average_precision", "log_loss", "brier",
         "qwk", "rmse", "mse", "rmsle", "mae", "medae", "mape", "r2",
