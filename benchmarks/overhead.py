@@ -235,9 +235,10 @@ def sleeping(folder: Path, environment: dict[str, str], seconds: float) -> str:
             trials = int(slots / job_s * seconds)
             study = write_study(folder, trials=trials, folds=2, sampler=sampler, name=f"sleeping-{slots}-{sampler}")
             result = run(study, environment, cores=slots, sleep_s=job_s / 2)
-            told = result["told"]
+            told, ends = result["told"], result["records"]
             # From when every slot has ended a job to when the first finds none.
-            middle = [r for r in result["records"] if told[0] + 3 * job_s <= r["at"] <= told[-1] - 2 * job_s]
+            warm = max({r["slot"]: r["at"] for r in reversed(ends)}.values())
+            middle = [r for r in ends if warm <= r["at"] <= told[-1] - 2 * job_s]
             span = middle[-1]["at"] - middle[0]["at"]
             # What was asked for, not what it took: waiting for a core is not work.
             busy = len(middle[1:]) * job_s / (slots * span)

@@ -8,6 +8,7 @@ says what we do instead; nothing here warns, and nothing returns NaN for finite 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -50,15 +51,12 @@ class Metric:
         are (rows,), on the original scale of the target even where `log_target` is set. All are finite numbers.
         """
         import numpy as np
-        from sklearn import config_context
 
         truth, guess = np.asarray(y_true, np.float64), np.asarray(prediction, np.float64)
         expected = 1 if self.needs == "values" else 2
         if guess.ndim != expected or len(truth) != len(guess):
             raise ValueError(f"{self.name} of a prediction of shape {guess.shape} for {len(truth)} rows")
-        # What the caller has checked already; on a few hundred rows it takes longer than the score.
-        with config_context(assume_finite=True, skip_parameter_validation=True):
-            return float(self._function(truth.astype(np.int64) if expected == 2 else truth, guess))
+        return float(self._function(truth.astype(np.int64) if expected == 2 else truth, guess))
 
     def is_better(self, a: float, b: float) -> bool:
         """Whether score ``a`` is better than ``b``; NaN is worse than everything else."""
@@ -94,6 +92,18 @@ def default_metric(task: str, submission_kind: str | None) -> str:
     return "log_loss" if submission_kind == "probabilities" else "accuracy"
 
 
+def _by_scikit_learn(function: Callable[[Any, Any], float]) -> Callable[[Any, Any], float]:
+    """Have it look at its arguments no longer than it must: they are numbers, and parameters are ours."""
+    @functools.wraps(function)
+    def scored(y: Any, p: Any) -> float:
+        from sklearn import config_context
+
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            return function(y, p)
+
+    return scored
+
+
 def _labels(probabilities: Any) -> Any:
     return probabilities.argmax(axis=1)
 
@@ -102,6 +112,7 @@ def _accuracy(y: Any, p: Any) -> float:
     return float((y == _labels(p)).mean())
 
 
+@_by_scikit_learn
 def _balanced_accuracy(y: Any, p: Any) -> float:
     """Mean recall over the classes that the rows have; scikit-learn's own function warns of foreign predictions."""
     import numpy as np
@@ -110,18 +121,21 @@ def _balanced_accuracy(y: Any, p: Any) -> float:
     return float(recall_score(y, _labels(p), labels=np.unique(y), average="macro", zero_division=0))
 
 
+@_by_scikit_learn
 def _f1(y: Any, p: Any) -> float:
     from sklearn.metrics import f1_score
 
     return float(f1_score(y, _labels(p), pos_label=1, average="binary", zero_division=0))
 
 
+@_by_scikit_learn
 def _f1_macro(y: Any, p: Any) -> float:
     from sklearn.metrics import f1_score
 
     return float(f1_score(y, _labels(p), labels=range(p.shape[1]), average="macro", zero_division=0))
 
 
+@_by_scikit_learn
 def _mcc(y: Any, p: Any) -> float:
     """0 where the rows or the predictions have one class only, as scikit-learn says too, with a warning."""
     import numpy as np
@@ -141,18 +155,21 @@ def _one_vs_rest(function: Callable[[Any, Any], float], y: Any, p: Any) -> float
     return float(np.mean(scores)) if scores else math.nan
 
 
+@_by_scikit_learn
 def _roc_auc(y: Any, p: Any) -> float:
     from sklearn.metrics import roc_auc_score
 
     return _one_vs_rest(lambda truth, guess: float(roc_auc_score(truth, guess)), y, p)
 
 
+@_by_scikit_learn
 def _average_precision(y: Any, p: Any) -> float:
     from sklearn.metrics import average_precision_score
 
     return _one_vs_rest(lambda truth, guess: float(average_precision_score(truth, guess)), y, p)
 
 
+@_by_scikit_learn
 def _log_loss(y: Any, p: Any) -> float:
     """Rows are made to sum to one first: probabilities kept in 32 bits are off by more than scikit-learn allows."""
     from sklearn.metrics import log_loss
@@ -160,6 +177,7 @@ def _log_loss(y: Any, p: Any) -> float:
     return float(log_loss(y, p / p.sum(axis=1, keepdims=True), labels=range(p.shape[1])))
 
 
+@_by_scikit_learn
 def _brier(y: Any, p: Any) -> float:
     """For two classes of the last one alone (0 to 1); for more the sum over classes (0 to 2), as Brier wrote it."""
     import numpy as np
@@ -172,6 +190,7 @@ def _brier(y: Any, p: Any) -> float:
     return float(np.mean(np.sum((truth - p) ** 2, axis=1)))
 
 
+@_by_scikit_learn
 def _qwk(y: Any, p: Any) -> float:
     """Quadratic weighted kappa over class codes; 0 where chance cannot be told from agreement (one class alone)."""
     import numpy as np
@@ -191,6 +210,7 @@ def _mse(y: Any, v: Any) -> float:
     return float(((y - v) ** 2).mean())
 
 
+@_by_scikit_learn
 def _rmsle(y: Any, v: Any) -> float:
     """Predictions of -1 or less have no logarithm and count as the next number above -1."""
     import numpy as np
@@ -203,18 +223,21 @@ def _mae(y: Any, v: Any) -> float:
     return float(abs(y - v).mean())
 
 
+@_by_scikit_learn
 def _medae(y: Any, v: Any) -> float:
     from sklearn.metrics import median_absolute_error
 
     return float(median_absolute_error(y, v))
 
 
+@_by_scikit_learn
 def _mape(y: Any, v: Any) -> float:
     from sklearn.metrics import mean_absolute_percentage_error
 
     return float(mean_absolute_percentage_error(y, v))
 
 
+@_by_scikit_learn
 def _r2(y: Any, v: Any) -> float:
     from sklearn.metrics import r2_score
 
