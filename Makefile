@@ -28,10 +28,10 @@ demo: install  ## install, then search three real datasets for about a minute
 
 test: test-fast  ## every test; those that need something that is not here are skipped by name
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not whole_machine' $(addprefix --ignore=,$(FAST)) tests
-	$(BIN)/python -m pytest -m whole_machine $(addprefix --ignore=,$(FAST)) tests
+	$(BIN)/python -m pytest -m whole_machine tests
 
-test-fast: install  ## unit and contract tests and the corpus of bad input, a part per core at a time
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(FAST)
+test-fast: install  ## unit and contract tests and the corpus of bad input, but those that need every core
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not whole_machine' $(FAST)
 
 check: install  ## ruff, mypy --strict, spelling, architecture
 	$(BIN)/ruff check optimizer tests tools benchmarks

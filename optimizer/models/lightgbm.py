@@ -150,7 +150,8 @@ class LightGBM:
         )
         log.raise_for_unknown_parameters()
         best = booster.best_iteration
-        if _bytes_of_training(train, valid, params, data.n_classes) > _MOST_BYTES_OF_TRAINING:
+        # What it holds of a card it holds until then, too.
+        if card is not None or _bytes_of_training(train, valid, params, data.n_classes) > _MOST_BYTES_OF_TRAINING:
             booster.model_from_string(booster.model_to_string(num_iteration=best)).free_dataset()
         known = watch.predicted
         if known is not None and data.task == "binary":

@@ -355,6 +355,7 @@ def test_a_worker_moves_to_other_cores_with_every_thread_from_its_next_fold_on(b
 
 
 @needs_processes
+@pytest.mark.whole_machine
 @pytest.mark.skipif(len(CORES) < 2, reason="there is one core only")
 @pytest.mark.parametrize("boosting", ["catboost", "lightgbm", "xgboost"])
 def test_on_cores_that_a_worker_was_given_a_fit_computes_with_as_many_threads(bench: Bench, boosting: str) -> None:
