@@ -158,8 +158,8 @@ def knows_what_it_predicts(subject: Subject) -> None:
                 raise Broken(f"{int(differ.sum())} of {differ.size} values of predicted_valid that predict does not "
                              f"return, off by up to {float(np.abs(known - predicted).max()):.3g}",
                              "the same but for rounding")
-    if not asked:
-        raise NotAsked("its models predict the validation rows when they are asked to")
+        if not asked:
+            raise NotAsked("its models predict the validation rows when they are asked to")
 
 
 def leaves_its_data_alone(subject: Subject) -> None:

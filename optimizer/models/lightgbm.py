@@ -132,15 +132,12 @@ class LightGBM:
         card runs on the CPU, and says so.
         """
         import lightgbm as lgb
-        import numpy as np
 
         log = NativeLog.installed()
         fits_bins = max(data.cardinalities, default=0) <= _OPENCL_BINS
         card = context.opencl if context.device == "gpu" and fits_bins else None
         binning = _binning_parameters(params, context, card)
-        train, valid = _binned(data, params, context, binning)
-        # Rows with gaps, and categories, are put elsewhere by the bins than by the model file, if only a few of them.
-        plain = not any(data.cardinalities) and not np.isnan(data.x_valid).any()
+        train, valid, plain = _binned(data, params, context, binning)
         watch = _Watch(context.on_iteration)
         stop = lgb.early_stopping(boosting.patience(params["learning_rate"]), verbose=False)
         booster = lgb.train(
@@ -212,25 +209,30 @@ def _native_parameters(data: FoldData, params: Mapping[str, Any], context: FitCo
 
 def _binned(
     data: FoldData, params: Mapping[str, Any], context: FitContext, binning: Mapping[str, Any],
-) -> tuple[Any, Any]:
-    """Training and validation rows in bins, with their weights."""
+) -> tuple[Any, Any, bool]:
+    """Training and validation rows in bins, with their weights, and whether the latter are plain numbers.
+
+    Rows with gaps, and categories, are put elsewhere by the bins than by the model file, if only a few of them.
+    """
     import lightgbm as lgb
+    import numpy as np
 
     categorical = [i for i, n in enumerate(data.cardinalities) if n]
 
-    def make() -> tuple[Any, Any]:
+    def make() -> tuple[Any, Any, bool]:
         w_train, w_valid = fold_weights(data, context.metric, params)
+        x_valid = data.x_valid
         train = lgb.Dataset(
             data.x_train, data.y_train, weight=w_train, params=dict(binning), categorical_feature=categorical,
         )
         valid = lgb.Dataset(
-            data.x_valid, data.y_valid, weight=w_valid, params=dict(binning), categorical_feature=categorical,
+            x_valid, data.y_valid, weight=w_valid, params=dict(binning), categorical_feature=categorical,
             reference=train,
         )
-        return train.construct(), valid.construct()
+        return train.construct(), valid.construct(), not categorical and not bool(np.isnan(x_valid).any())
 
     key = ("lightgbm", data.key, *binning.values(), weights_key(context.metric, params))
-    binned: tuple[Any, Any] = context.cache.get(key, make)
+    binned: tuple[Any, Any, bool] = context.cache.get(key, make)
     return binned
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from optimizer.contract.tables import METRIC, context, fold_of, make_table, start, summary
 from optimizer.models import lightgbm
+from optimizer.models.base import FoldCache
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -35,3 +36,14 @@ def test_training_knows_what_the_best_trees_predict_of_plain_rows_and_is_not_tru
     for columns, cardinalities in (([0, 1], (0, 0)), ([0, 5], (0, 40))):
         odd = dataclasses.replace(data, x=x[:, columns], cardinalities=cardinalities, key=("odd", 0, 0))
         assert lightgbm.FAMILY.fit(odd, params, context(METRIC[task])).predicted_valid is None
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_fit_on_rows_that_are_in_bins_already_takes_none_out_of_the_table(task: str) -> None:
+    x, y, _ = make_table(task)
+    data, params, cache = fold_of(x[:, [0, 2]], y, (0, 0), task), start(lightgbm.FAMILY, summary(task)), FoldCache()
+    first = lightgbm.FAMILY.fit(data, params, context(METRIC[task], cache=cache))
+    gone = dataclasses.replace(data, x=None)  # type: ignore[arg-type]
+    again = lightgbm.FAMILY.fit(gone, params, context(METRIC[task], cache=cache))
+    assert (first.predict(x[:, [0, 2]]) == again.predict(x[:, [0, 2]])).all()
+    assert (first.predicted_valid == again.predicted_valid).all()
