@@ -180,7 +180,8 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of a free search: 240, and 30 of short jobs")
     parser.add_argument("--datasets", help="those of the list or of the free search, with commas; all by default")
     parser.add_argument("--samplers", default="tpe", help="of ours in the free search, each a contestant")
-    parser.add_argument("--rounds-as-written", type=int, help="of stock as written, which is slow; all by default")
+    parser.add_argument("--rounds-as-written", type=int, default=sys.maxsize,
+                        help="of stock as written, which is slow; all by default")
     parser.add_argument("--go-on", action="store_true", help="with what the folder holds")
     parser.add_argument("--folder", type=Path)
     return parser.parse_args()
@@ -197,8 +198,7 @@ def main() -> None:
     names = options.datasets.split(",") if options.datasets else [*(OF_LIST if options.part == "list" else OF_SEARCH)]
     if options.part == "list":
         text = compare_list(folder, frozen, names, rounds=options.rounds, points=options.points,
-                            rounds_as_written=options.rounds if options.rounds_as_written is None
-                            else options.rounds_as_written, go_on=options.go_on)
+                            rounds_as_written=options.rounds_as_written, go_on=options.go_on)
     else:
         short = options.part == "short"
         text = compare_search(folder, frozen, ["gasoline_nir"] if short else names, rounds=options.rounds,
