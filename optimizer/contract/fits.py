@@ -131,37 +131,6 @@ def is_the_same_from_its_file(subject: Subject) -> None:
                      "the same")
 
 
-def knows_what_it_predicts(subject: Subject) -> None:
-    """See `CLAIMS`."""
-    import numpy as np
-
-    x, y, cardinalities = make_table(subject.task)
-    odd = x.copy()
-    odd[-100:-80, 5] = 39
-    odd[-80:-60] = np.nan
-    folds = [fold_of(columns, y, counts, subject.task, name=name) for name, columns, counts in (
-        ("usual", x, cardinalities), ("odd", odd, cardinalities), ("plain", x[:, [0, 2]], (0, 0)))]
-    asked = False
-    for number in range(max(1, len(subject.family.describe(subject.table).starts))):
-        for fold in folds:
-            model = fitted(subject, fold, number)
-            known = getattr(model, "predicted_valid", None)
-            if known is None:
-                continue
-            asked = True
-            predicted = model.predict(fold.x_valid)
-            if known.dtype != predicted.dtype or known.shape != predicted.shape:
-                raise Broken(f"predicted_valid of {known.dtype} and shape {known.shape}",
-                             f"what predict returns: {predicted.dtype} and shape {predicted.shape}")
-            differ = np.abs(known - predicted) > 1e-6 * np.ptp(predicted)
-            if differ.any():
-                raise Broken(f"{int(differ.sum())} of {differ.size} values of predicted_valid that predict does not "
-                             f"return, off by up to {float(np.abs(known - predicted).max()):.3g}",
-                             "the same but for rounding")
-        if not asked:
-            raise NotAsked("its models predict the validation rows when they are asked to")
-
-
 def leaves_its_data_alone(subject: Subject) -> None:
     """See `CLAIMS`."""
     import numpy as np
@@ -240,9 +209,6 @@ CLAIMS = (
           advice="put everything that the entry depends on into the key of context.cache, data.key first"),
     Claim(name="saved", text="predicts the same bits from its model file", check=is_the_same_from_its_file,
           advice="save all that predict uses; types that skops does not know are named in `trusted` of the class"),
-    Claim(name="known", text="knows from its training what it predicts of the validation rows",
-          check=knows_what_it_predicts,
-          advice="predicted_valid is of the iterations that predict uses, and of no later ones; or leave it out"),
     Claim(name="read-only", text="leaves the arrays that it is given alone", check=leaves_its_data_alone,
           advice="copy before writing: they are mapped from a file that all workers share"),
     Claim(name="quiet", text="prints nothing and leaves no file", check=is_quiet,

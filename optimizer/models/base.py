@@ -173,11 +173,7 @@ class StepsAside(Exception):  # noqa: N818 - not an error: a family that is not 
 
 
 class FittedModel(Protocol):
-    """One fold's model.
-
-    One may have an attribute ``predicted_valid`` as well, where its training knew anyway what it predicts of the
-    validation rows: as `predict` would return it, but for rounding. They are then not predicted again.
-    """
+    """One fold's model."""
 
     #: Iterations the model predicts with; ``None`` where the family has none.
     best_iteration: int | None
