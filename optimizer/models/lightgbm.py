@@ -251,7 +251,7 @@ class _Watch:
         if loss < self._lowest or env.iteration == 0:
             self._lowest, self.best = loss, env.model.current_iteration()
         if self._on_iteration is not None and self._on_iteration(env.iteration, loss):
-            raise lgb.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
+            raise lgb.callback.EarlyStopException(self.best - 1, env.evaluation_result_list)  # it counts from 0
 
 
 class NativeLog:
