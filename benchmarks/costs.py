@@ -40,7 +40,7 @@ from optimizer.models.base import SpaceDescription
 from optimizer.records import TrialRecord
 from optimizer.search_space import Categorical, SearchSpace
 from optimizer.strategies import load_pruner, load_sampler
-from optimizer.strategies.base import Sampler
+from optimizer.strategies.base import Outlook, Sampler
 from optimizer.strategies.parzen import FrugalTPESampler
 from optimizer.strategies.samplers.tpe import made
 from optimizer.study.searcher import Searcher
@@ -169,7 +169,7 @@ def search(study: Study, sampler: str, seed: int, trials: int) -> Found:
     whole_s, used_s, decided, best, truth = trials * study.typical_s, 0.0, 0, -math.inf, math.nan
     while True:
         trial = f"recorded/study/{decided}"
-        params = searcher.ask(trial, 1, whole_s * decided / used_s if used_s else math.inf)
+        params = searcher.ask(trial, Outlook(in_time=whole_s * decided / used_s if used_s else math.inf))
         if params is None:
             return Found(decided, truth)
         point = np.array([numbers(space, params)])

@@ -24,6 +24,7 @@ from benchmarks.place import markdown, note_code, spread, working_folder, write_
 from optimizer.records import TrialRecord
 from optimizer.search_space import Categorical, Float, Int, Parameter, SearchSpace, When
 from optimizer.strategies import load_sampler, parzen
+from optimizer.strategies.base import Outlook
 from optimizer.study import searcher
 from optimizer.study.searcher import Searcher
 
@@ -97,7 +98,7 @@ def search(name: str, seed: int, trials: int, at_once: int, full: bool) -> Found
     best, begun = math.inf, time.process_time()
     for first in range(0, trials, at_once):
         numbers = range(first, min(first + at_once, trials))
-        asked = [one.ask(f"made-up/{name}/{number}", numbers.stop - number) for number in numbers]
+        asked = [one.ask(f"made-up/{name}/{number}", Outlook(wanted=numbers.stop - number)) for number in numbers]
         for number, point in zip(numbers, asked, strict=True):
             assert point is not None
             score = function(point)

@@ -5,7 +5,6 @@ A trial is in the journal before anybody runs it, and it is told when its predic
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from optimizer.scheduler.preparation import DatasetReady
 from optimizer.scheduler.settling import Settling
 from optimizer.store import Store, predictions_size
 from optimizer.strategies import load_pruner, load_sampler
+from optimizer.strategies.base import Outlook
 from optimizer.study.database import StudyKey
 from optimizer.study.searcher import Searcher, trial_seed
 
@@ -218,16 +218,12 @@ class Book:
 
     # Trials, from asked to told.
 
-    def ask(self, dataset: str, family: str, wanted: int = 1, in_time: float = math.inf) -> str | None:
-        """A new trial, in the journal before anybody runs it; ``None`` where the family cannot give one any more.
-
-        Args:
-            wanted, in_time: see `Searcher.ask`.
-        """
+    def ask(self, dataset: str, family: str, outlook: Outlook | None = None) -> str | None:
+        """A new trial, in the journal before anybody runs it; ``None`` where the family cannot give one any more."""
         search = self._searches[dataset, family]
         trial = trial_id(dataset, family, search.next_number)
         try:
-            params = search.searcher.ask(trial, wanted, in_time)
+            params = search.searcher.ask(trial, outlook)
         except (ValueError, RuntimeError, ArithmeticError) as error:
             # What the sampler cannot do for one family must not end the run of the others.
             self.close_family(dataset, family, f"its sampler failed: {type(error).__name__}: {error}")

@@ -21,6 +21,7 @@ from optimizer.scheduler.events import EventLog
 from optimizer.scheduler.layouts import Layouts
 from optimizer.scheduler.memory import fits, reservation
 from optimizer.scheduler.recovery import Recovery
+from optimizer.strategies.base import Outlook
 
 #: A next job is sent when the running one may end within this, or within twice the time that asking takes.
 AHEAD_S = 0.25
@@ -81,8 +82,7 @@ class Feeder:
         open_kinds = self.dispatcher.open_kinds
         while (pair := budgets.next_pair(self._uses(), kind, open_kinds)) is not None and self._fits(slot, *pair):
             begun = time.monotonic()
-            in_time = self.book.ledgers[pair[0]].trials_in_time(pair[1], self.layouts.left_for_each(len(self.slots)))
-            trial = self.book.ask(*pair, wanted, in_time)
+            trial = self.book.ask(*pair, self._outlook(*pair, wanted))
             if trial is None:
                 continue  # that family can give none any more; another one may
             self.ask_s = 0.8 * self.ask_s + 0.2 * (time.monotonic() - begun)
@@ -93,6 +93,12 @@ class Feeder:
                 # Its number is not on the disk yet, and after a crash would be given away a second time.
                 self.dispatcher.add_retry(new)
             return
+
+    def _outlook(self, dataset: str, family: str, wanted: int) -> Outlook:
+        ledger = self.book.ledgers[dataset]
+        return Outlook(
+            wanted=wanted, trial_s=ledger.families[family].typical_s or math.inf,
+            in_time=ledger.trials_in_time(family, self.layouts.left_for_each(len(self.slots))))
 
     def _send(self, slot: str, what: Retry) -> None:
         lease = self.dispatcher.assign(

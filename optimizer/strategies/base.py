@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -11,6 +13,18 @@ from optimizer.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What is known of the trials to come when a point is asked for; a sampler may heed it."""
+
+    #: Points that are wanted now, this one included: they may be prepared together.
+    wanted: int = 1
+    #: Trials that time allows the search in all: with few, what each costs counts.
+    in_time: float = math.inf
+    #: Slot-seconds of a trial, lately: asking shall cost little beside it.
+    trial_s: float = math.inf
 
 
 class Sampler(Protocol):

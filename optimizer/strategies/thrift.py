@@ -37,8 +37,6 @@ class ThriftyTPESampler(FrugalTPESampler):
     def __init__(self, *, thrift: float, few: float = math.inf, **settings: Any) -> None:
         """``thrift``: power of the cost; where time allows more trials than ``few``, plain TPE after the start."""
         super().__init__(**settings)
-        #: Trials that time allows in all; set before a point is asked for.
-        self.in_time = math.inf
         self._thrift, self._few = thrift, few
         #: Logarithm of the seconds of a fold, by the number of its trial.
         self._costs: dict[int, float] = {}
@@ -76,7 +74,7 @@ class ThriftyTPESampler(FrugalTPESampler):
                ) -> np.ndarray:
         ratios = super()._weigh(samples, mpe_below, mpe_above)
         # Both are logarithms.
-        return ratios - self._thrift * self._expected_costs(samples) if self.in_time <= self._few else ratios
+        return ratios - self._thrift * self._expected_costs(samples) if self.outlook.in_time <= self._few else ratios
 
     def _expected_costs(self, samples: dict[str, np.ndarray]) -> np.ndarray:
         """Logarithms of seconds, up to a constant."""

@@ -7,7 +7,6 @@ asking grows from 9 ms at 100 trials to 200 ms at 10,000.
 from __future__ import annotations
 
 import hashlib
-import math
 import random
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from optuna.trial import TrialState
 from optimizer.curves import kind_of_loss
 from optimizer.records import TrialRecord
 from optimizer.search_space import SearchSpace
-from optimizer.strategies.base import DecidedTrial, Sampler, running_means
+from optimizer.strategies.base import DecidedTrial, Outlook, Sampler, running_means
 from optimizer.strategies.thrift import ThriftyTPESampler
 from optimizer.study.frozen import MEMORY_CONSTRAINT, distributions, last_report, lesson, suggest, violated_mb
 
@@ -78,18 +77,13 @@ class Searcher:
         for record in self._told:
             self._add(record)
 
-    def ask(self, trial: str, wanted: int = 1, in_time: float = math.inf) -> dict[str, Any] | None:
-        """A complete point for this trial, or ``None`` where every point has been asked.
-
-        Args:
-            wanted: points that are wanted now, this one included; a sampler may prepare them together.
-            in_time: trials that time allows the search in all, as far as is known; it may weigh what they cost.
-        """
+    def ask(self, trial: str, outlook: Outlook | None = None) -> dict[str, Any] | None:
+        """A complete point for this trial, or ``None`` where every point has been asked."""
         point = self._listed()
         if point is not None:
             self._add_running(trial, point)
         elif self._points is None:
-            point = self._sampled(trial, wanted, in_time)
+            point = self._sampled(trial, outlook or Outlook())
         elif self._sampler.goes_on and (point := self._unseen()) is not None:
             self._add_running(trial, point)
         return None if point is None else self._asked(point)
@@ -157,14 +151,14 @@ class Searcher:
             complete=record.state == "complete", running_means=running_means(record.fold_scores),
             curves=record.curves, look=record.look_score)))
 
-    def _sampled(self, trial: str, wanted: int, in_time: float) -> dict[str, Any] | None:
+    def _sampled(self, trial: str, outlook: Outlook) -> dict[str, Any] | None:
         """A point that was never asked: the sampler's where it has one, else any; ``None`` where there is none left."""
         if self._size is None:
             self._size = self.space.size()
         if len(self._seen) >= self._size:
             return None
         if isinstance(self._study.sampler, ThriftyTPESampler):
-            self._study.sampler.wanted, self._study.sampler.in_time = wanted, in_time
+            self._study.sampler.outlook = outlook
         for _ in range(RETRIES):
             asked = self._study.ask()
             point = suggest(asked, self.space)

@@ -30,6 +30,7 @@ from optimizer.scheduler.past import Past
 from optimizer.scheduler.preparation import DatasetReady
 from optimizer.scheduler.recovery import GIVEN_BACK_S, Recovery
 from optimizer.store import Store
+from optimizer.strategies.base import Outlook
 from optimizer.study.searcher import Searcher
 
 #: MiB that the run may hold; each of two slots has a half.
@@ -114,13 +115,15 @@ def test_every_slot_gets_a_job_while_nothing_is_known_of_what_it_needs(scene: Sc
     assert all(lease.reserved_mb == LIMIT / 2 for lease in scene.begin())
 
 
-def test_a_search_is_told_how_many_trials_there_is_time_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[float] = []
+def test_a_search_is_told_what_a_trial_takes_and_how_many_there_is_time_for(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[float, float]] = []
     asked = Searcher.ask
 
-    def ask(searcher: Searcher, trial: str, wanted: int = 1, in_time: float = math.inf) -> dict[str, Any] | None:
-        told.append(in_time)
-        return asked(searcher, trial, wanted, in_time)
+    def ask(searcher: Searcher, trial: str, outlook: Outlook) -> dict[str, Any] | None:
+        told.append((outlook.in_time, outlook.trial_s))
+        return asked(searcher, trial, outlook)
 
     monkeypatch.setattr(Searcher, "ask", ask)
     scene.feeder.fill(0.0)
@@ -132,7 +135,9 @@ def test_a_search_is_told_how_many_trials_there_is_time_for(scene: Scene, monkey
         scene.end(lease)
     scene.feeder.fill(2.0)
 
-    assert told == [math.inf, math.inf, 600, 600, 42, 42], "two slots for ten minutes, or 8 s used and 76 left"
+    assert [in_time for in_time, _ in told] == [math.inf, math.inf, 600, 600, 42, 42], (
+        "two slots for ten minutes, or 8 s used and 76 left")
+    assert [trial_s for _, trial_s in told] == [math.inf, math.inf, 2, 2, 2, 2]
 
 
 def test_a_family_that_has_needed_most_of_the_memory_runs_one_job_at_a_time(scene: Scene) -> None:

@@ -18,6 +18,7 @@ from stubs.makers import SPACE
 
 from optimizer.search_space import Categorical, Float, Int, Parameter, SearchSpace
 from optimizer.strategies import parzen
+from optimizer.strategies.base import Outlook
 from optimizer.strategies.parzen import FrugalTPESampler
 from optimizer.study.frozen import suggest
 
@@ -78,6 +79,18 @@ def test_the_normal_distribution_of_scipy_says_what_optunas_says() -> None:
     np.testing.assert_allclose(special.log_ndtr(values), _truncnorm._log_ndtr(values), rtol=1e-12, atol=1e-15)
 
 
+def test_densities_as_a_product_of_matrices_are_optunas() -> None:
+    chance = np.random.default_rng(1)
+    low, high = np.array([-5.0, 1e3, np.log(1e-4)]), np.array([5.0, 1e3 + 1, np.log(10.0)])
+    loc = chance.uniform(low, high, (500, 3))
+    scale = (high - low) * np.geomspace(0.01, 10.0, 500)[:, np.newaxis]  # Optuna's are no narrower
+    candidates = np.concatenate([chance.uniform(low, high, (24, 3)), [low, high]])[:, np.newaxis]
+    given = candidates, (low - loc) / scale, (high - loc) / scale, loc, scale
+
+    np.testing.assert_allclose(
+        parzen._log_density(*given).sum(axis=-1), _truncnorm.logpdf(*given).sum(axis=-1), rtol=1e-9, atol=1e-9)
+
+
 def test_the_values_of_a_finished_trial_are_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     converted = 0
     original = FrugalTPESampler._row
@@ -124,7 +137,7 @@ def test_points_that_are_wanted_at_once_come_of_one_model(monkeypatch: pytest.Mo
 
     points = []
     for left in range(8, 0, -1):
-        sampler.wanted = left
+        sampler.outlook = Outlook(wanted=left)
         points.append(suggest(study.ask(), FLAT))
 
     assert len(made) == 1
@@ -136,7 +149,7 @@ def test_one_model_gives_no_more_points_than_a_share_of_what_it_knows(monkeypatc
     study, sampler, made = a_study_of(100)
 
     for left in range(64, 0, -1):
-        sampler.wanted = left
+        sampler.outlook = Outlook(wanted=left)
         suggest(study.ask(), FLAT)
 
     assert len(made) == math.ceil(64 / 11)
@@ -149,15 +162,29 @@ def test_points_of_a_model_that_has_grown_old_are_not_used(monkeypatch: pytest.M
     for trial in running[:15]:
         suggest(trial, FLAT)
     made.clear()
-    sampler.wanted = 8
+    sampler.outlook = Outlook(wanted=8)
     suggest(running[15], FLAT)
 
     for trial in running:
         study.tell(trial, 1000.0)
-    sampler.wanted = 1
+    sampler.outlook = Outlook()
     suggest(study.ask(), FLAT)
 
     assert len(made) == 2
+
+
+@pytest.mark.parametrize(("trial_s", "models"), [(0.001, 2), (math.inf, 20)], ids=["short", "long"])
+def test_points_of_trials_that_are_short_beside_a_model_share_one(
+    monkeypatch: pytest.MonkeyPatch, trial_s: float, models: int,
+) -> None:
+    monkeypatch.setattr(parzen, "STALE", 0.1)
+    study, sampler, made = a_study_of(100)
+
+    sampler.outlook = Outlook(trial_s=trial_s)
+    for _ in range(20):
+        ask_and_tell(study, 1000.0)
+
+    assert len(made) == models, "ten more are a tenth of what the first one knew"
 
 
 def test_where_one_point_is_wanted_it_has_a_model_of_its_own() -> None:

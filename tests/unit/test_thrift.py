@@ -15,7 +15,7 @@ from stubs.makers import a_record
 from optimizer.records import TrialRecord
 from optimizer.search_space import Categorical, Float, Int, Parameter, SearchSpace, When
 from optimizer.strategies import load_sampler
-from optimizer.strategies.base import Sampler
+from optimizer.strategies.base import Outlook, Sampler
 from optimizer.strategies.parzen import FrugalTPESampler
 from optimizer.strategies.samplers.tpe import made
 from optimizer.strategies.thrift import ThriftyTPESampler
@@ -69,7 +69,7 @@ def test_with_time_for_many_trials_it_is_plain_tpe_after_the_start(space: Search
     def asked_after(records: list[TrialRecord], sampler: Sampler, in_time: float) -> list[Any]:
         searcher = Searcher(space=space, starts=(), sampler=sampler, maximize=True, seed=2, workers=1)
         searcher.restore(records)
-        return [searcher.ask(f"cars/tree/{number}", 1, in_time) for number in range(100, 110)]
+        return [searcher.ask(f"cars/tree/{number}", Outlook(in_time=in_time)) for number in range(100, 110)]
 
     records = [a_record(f"cars/tree/{number}", params=point, score=score(point), step_seconds=(0.1 / point["x"],) * 3)
                for number, point in enumerate(searched(_Plain(), score, 20, space))]
