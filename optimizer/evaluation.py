@@ -255,7 +255,8 @@ class _Trial:
     def _scored(self, model: FittedModel, valid: Any, place: str) -> tuple[Floats, float]:
         """Predictions of the validation rows as they are stored, and their score."""
         meta, log_target = self.table.meta, self.metric.log_target
-        raw = _finite(model.predict(self.table.x[valid]), place, "predictions")
+        predict = getattr(model, "predict_valid", model.predict)
+        raw = _finite(predict(self.table.x[valid]), place, "predictions")
         stored = _finite(to_stored(on_original_scale(raw, log_target=log_target), meta.task), place,
                          "predictions, as they are stored,")
         score = self.metric.score(self.table.y[valid], from_stored(stored, meta.task))

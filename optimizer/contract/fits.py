@@ -131,6 +131,32 @@ def is_the_same_from_its_file(subject: Subject) -> None:
                      "the same")
 
 
+def predicts_the_rows_that_training_knows_alike(subject: Subject) -> None:
+    """See `CLAIMS`."""
+    import numpy as np
+
+    x, y, cardinalities = make_table(subject.task)
+    odd = x.copy()
+    odd[-100:-80, 5] = 39
+    odd[-80:-60] = np.nan
+    folds = [fold_of(columns, y, counts, subject.task, name=name) for name, columns, counts in (
+        ("usual", x, cardinalities), ("odd", odd, cardinalities), ("plain", x[:, [0, 2]], (0, 0)))]
+    for number in range(max(1, len(subject.family.describe(subject.table).starts))):
+        for fold in folds:
+            model = fitted(subject, fold, number)
+            if not hasattr(model, "predict_valid"):
+                raise NotAsked("its models have no predict_valid")
+            known, predicted = model.predict_valid(fold.x_valid), model.predict(fold.x_valid)
+            if known.dtype != predicted.dtype or known.shape != predicted.shape:
+                raise Broken(f"predict_valid returns {known.dtype} and shape {known.shape}",
+                             f"what predict returns: {predicted.dtype} and shape {predicted.shape}")
+            differ = np.abs(known - predicted) > 1e-6 * np.ptp(predicted)
+            if differ.any():
+                raise Broken(f"{int(differ.sum())} of {differ.size} values of predict_valid that predict does not "
+                             f"return, off by up to {float(np.abs(known - predicted).max()):.3g}",
+                             "the same but for rounding")
+
+
 def leaves_its_data_alone(subject: Subject) -> None:
     """See `CLAIMS`."""
     import numpy as np
@@ -209,6 +235,9 @@ CLAIMS = (
           advice="put everything that the entry depends on into the key of context.cache, data.key first"),
     Claim(name="saved", text="predicts the same bits from its model file", check=is_the_same_from_its_file,
           advice="save all that predict uses; types that skops does not know are named in `trusted` of the class"),
+    Claim(name="known", text="predicts the validation rows, of which training knows something, like any others",
+          check=predicts_the_rows_that_training_knows_alike,
+          advice="predict_valid is of the iterations that predict uses, and of no later ones; or leave it out"),
     Claim(name="read-only", text="leaves the arrays that it is given alone", check=leaves_its_data_alone,
           advice="copy before writing: they are mapped from a file that all workers share"),
     Claim(name="quiet", text="prints nothing and leaves no file", check=is_quiet,

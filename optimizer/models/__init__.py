@@ -9,6 +9,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import cast
 
 from optimizer.errors import UserError, did_you_mean
@@ -23,6 +24,7 @@ _NOT_FAMILIES = frozenset({
 OWN = "OPTIMIZER_FAMILIES"
 
 
+@cache
 def shipped_names() -> tuple[str, ...]:
     """Names of the families in this folder, sorted."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _NOT_FAMILIES))

@@ -173,7 +173,11 @@ class StepsAside(Exception):  # noqa: N818 - not an error: a family that is not 
 
 
 class FittedModel(Protocol):
-    """One fold's model."""
+    """One fold's model.
+
+    One may have a method ``predict_valid(x)`` as well, where training knows part of what it predicts of the validation
+    rows: it is given those, and returns what `predict` would, but for rounding.
+    """
 
     #: Iterations the model predicts with; ``None`` where the family has none.
     best_iteration: int | None

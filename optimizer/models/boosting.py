@@ -13,11 +13,40 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from optimizer.models.base import Floats
+
 #: Trees (per class) that a fit may grow at most; early stopping nearly always ends it before.
 ITERATIONS = 2000
 
+#: Iterations between two looks at what training predicts of the validation rows.
+LOOK_EVERY = 16
+
 #: Metrics that an absolute error serves better than a squared one, or may.
 _ABSOLUTE = frozenset({"mae", "medae", "mape"})
+
+
+class Known:
+    """What training predicted of the validation rows at some of its best iterations, the last two of them.
+
+    It knows that anyway, for their loss. So they walk only the trees between such a look and the best iteration, in
+    place of all: that saves 2 to 7 % of a fold of LightGBM and 0 to 4 % of XGBoost. To look at every iteration costs
+    what it saves.
+    """
+
+    def __init__(self) -> None:
+        self._looks: list[tuple[int, Floats]] = []
+
+    def is_due(self, iterations: int) -> bool:
+        """Whether to look at the best model so far, which has so many iterations."""
+        return iterations >= LOOK_EVERY + (self._looks[-1][0] if self._looks else 0)
+
+    def add(self, iterations: int, predicted: Floats) -> None:
+        """Keep what a model of so many iterations predicts, on whatever scale its library adds trees up."""
+        self._looks = [*self._looks[-1:], (iterations, predicted)]
+
+    def before(self, best: int) -> tuple[int, Floats] | None:
+        """The latest look at fewer iterations than the best, which leaves a tree to walk; ``None`` without one."""
+        return next((look for look in reversed(self._looks) if look[0] < best), None)
 
 
 def patience(learning_rate: float) -> int:

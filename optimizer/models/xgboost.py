@@ -33,18 +33,31 @@ class XGBoostModel:
     machine.
     """
 
-    def __init__(self, booster: xgb.Booster, *, task: str, device: str, threads: int) -> None:
+    def __init__(self, booster: xgb.Booster, *, task: str, device: str, threads: int,
+                 known: tuple[int, Floats] | None = None) -> None:
+        """``known``: of how many iterations training has kept the validation rows' margins, and those."""
         booster.set_param({"device": "cpu", "nthread": threads})
         self._booster = booster
         self._task = task
+        self._known = known
         self.device = device
         self.best_iteration: int | None = booster.num_boosted_rounds()
 
     def predict(self, x: Floats) -> Floats:
         """See `FittedModel.predict`."""
+        return self._widened(self._booster.inplace_predict(x))
+
+    def predict_valid(self, x: Floats) -> Floats:
+        """See `FittedModel`; the same bits as `predict`, for the library adds up tree after tree in float32."""
+        if self._known is None:
+            return self.predict(x)
+        iterations, margin = self._known
+        return self._widened(self._booster.inplace_predict(
+            x, iteration_range=(iterations, self.best_iteration), base_margin=margin))
+
+    def _widened(self, predicted: npt.NDArray[np.float32]) -> Floats:
         import numpy as np
 
-        predicted: npt.NDArray[np.float32] = self._booster.inplace_predict(x)
         return boosting.probabilities(predicted) if self._task == "binary" else predicted.astype(np.float64)
 
     def save(self, path: Path) -> None:
@@ -109,18 +122,19 @@ class XGBoost:
         with _unknown_parameters_are_errors():
             train, valid = _binned(data, params, context)
             stop = xgb.callback.EarlyStopping(rounds=boosting.patience(params["learning_rate"]))
-            callbacks: list[xgb.callback.TrainingCallback] = [stop]
-            if context.on_iteration is not None:
-                callbacks.append(_listener(context.on_iteration))
+            known = boosting.Known()
+            # A card adds up in another order, so that its margins are not those of the model on the CPU.
+            watch = _watch(context.on_iteration, None if context.device == "gpu" else known, valid)
             booster = xgb.train(
                 native, train, params["iterations"], evals=[(valid, "valid")], verbose_eval=False,
-                callbacks=callbacks,
+                callbacks=[stop, watch],
             )
         used = str(json.loads(booster.save_config())["learner"]["generic_param"]["device"])
         # A slice keeps neither the later trees nor the binned data.
         best = booster[: booster.best_iteration + 1]
         return XGBoostModel(
             best, task=data.task, device="gpu" if used.startswith("cuda") else "cpu", threads=context.threads,
+            known=known.before(best.num_boosted_rounds()),
         )
 
     def load(self, path: Path, task: str, n_classes: int, threads: int,
@@ -206,12 +220,23 @@ def _unknown_parameters_are_errors() -> Iterator[None]:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
-def _listener(on_iteration: Callable[[int, float], bool]) -> xgb.callback.TrainingCallback:
+def _watch(
+    on_iteration: Callable[[int, float], bool] | None, known: boosting.Known | None, valid: xgb.DMatrix,
+) -> xgb.callback.TrainingCallback:
+    """Passes the validation loss of every iteration on, ends the fit when told to, and looks at what it predicts."""
     import xgboost as xgb
 
-    class Listener(xgb.callback.TrainingCallback):
+    class Watch(xgb.callback.TrainingCallback):
+        lowest = float("inf")
+
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
             (losses,) = evals_log["valid"].values()
-            return on_iteration(epoch, float(losses[-1]))
+            loss = float(losses[-1])
+            if loss < self.lowest:
+                self.lowest = loss
+                if known is not None and known.is_due(epoch + 1):
+                    # The library has it, for the loss, and works nothing out.
+                    known.add(epoch + 1, model.predict(valid, output_margin=True))
+            return on_iteration is not None and on_iteration(epoch, loss)
 
-    return Listener()
+    return Watch()

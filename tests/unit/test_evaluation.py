@@ -142,6 +142,23 @@ def test_every_step_tells_about_how_many_iterations_its_fit_took(
     assert {s.iterations for s in run.steps} == {iterations}
 
 
+def test_a_model_that_knows_its_validation_rows_is_asked_as_one_that_does(run: Run) -> None:
+    y = regression(run)
+    family = StubFamily([off_by(1)])
+    fit = family.fit
+
+    def knowing(data: FoldData, params: Mapping[str, Any], context: FitContext) -> StubModel:
+        model = fit(data, params, context)
+        model.predict_valid = lambda x: data.y_valid + 2.0  # type: ignore[attr-defined]
+        return model
+
+    family.fit = knowing  # type: ignore[method-assign]
+    finished = run.evaluate(family, "mae")
+    assert finished.score == pytest.approx(2.0)
+    np.testing.assert_allclose(run.store.read_predictions(TRIAL, 1).oof[0, :, 0], y + 2.0)
+    assert all(model.asked == [] for model in family.models)
+
+
 def test_each_score_follows_from_the_stored_predictions_bit_for_bit(run: Run) -> None:
     y = binary(run)
     finished = run.evaluate(StubFamily([as_probability]), "log_loss")

@@ -11,6 +11,7 @@ from optimizer.contract.tables import METRIC, context, fold_of, make_table, star
 from optimizer.metrics import get_metric
 from optimizer.models import lightgbm
 from optimizer.models.base import FoldCache
+from optimizer.models.boosting import LOOK_EVERY
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -48,3 +49,35 @@ def test_a_fit_on_rows_that_are_in_bins_already_takes_none_out_of_the_table(task
     gone = dataclasses.replace(data, x=None)  # type: ignore[arg-type]
     again = lightgbm.FAMILY.fit(gone, params, context(METRIC[task], cache=cache))
     assert (first.predict(x[:, [0, 2]]) == again.predict(x[:, [0, 2]])).all()
+
+
+@pytest.mark.parametrize("let_go", [False, True], ids=["kept", "let go"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_validation_rows_walk_only_the_trees_that_training_has_not_told_of(
+    task: str, let_go: bool, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if let_go:
+        monkeypatch.setattr(lightgbm, "_MOST_BYTES_OF_TRAINING", 0)
+    x, y, cardinalities = make_table(task, rows=2000)
+    data, params = fold_of(x, y, cardinalities, task), start(lightgbm.FAMILY, summary(task), iterations=400)
+    model = lightgbm.FAMILY.fit(data, params, context(METRIC[task]))
+    predicted = model.predict(data.x_valid)
+    assert model.best_iteration is not None
+    assert 2 * LOOK_EVERY < model.best_iteration < 350, "the latest trees are none of the model's"
+
+    walked: list[int] = []
+    predict = model._booster.predict
+    monkeypatch.setattr(model._booster, "predict", lambda *given, num_iteration, **more: (
+        walked.append(num_iteration), predict(*given, num_iteration=num_iteration, **more))[1])
+    np.testing.assert_allclose(model.predict_valid(data.x_valid), predicted, rtol=1e-9, atol=1e-12)
+    assert 0 < sum(walked) <= 2 * LOOK_EVERY
+
+
+def test_probabilities_that_end_at_one_and_at_nothing_stay_there() -> None:
+    watch = lightgbm._Watch(None, "multiclass")
+    watch.best = 20
+    watch._look(np.array([[1.0, 0.0, 0.0]]), None)  # type: ignore[arg-type]
+    known = watch.known.before(21)
+    assert known is not None
+    model = lightgbm.LightGBMModel(None, task="multiclass", device="cpu", threads=1, best=21)  # type: ignore[arg-type]
+    assert model._from_raw(known[1] + np.array([[-3.0, 2.0, 1.0]])).tolist() == [[1.0, 0.0, 0.0]]
