@@ -22,7 +22,7 @@ from optimizer.strategies.base import Outlook
 #: Points that come of one model at most, and trials that may end meanwhile, as a share of those that it knows.
 STALE = 0.01
 #: Of a trial's seconds, what making models may take; where it takes more, several points come of one.
-DEAR = 0.005
+DEAR = 0.002
 
 #: The values of a finished trial in Optuna's inner terms; ``None`` where it lacks one of the parameters.
 _Row = tuple[float, ...] | None
