@@ -278,7 +278,6 @@ class _Watch:
         if self._on_iteration is not None and self._on_iteration(env.iteration, loss):
             raise lgb.callback.EarlyStopException(self.best - 1, env.evaluation_result_list)  # it counts from 0
 
-
     def _look(self, predicted: Floats, _valid: lgb.Dataset) -> list[Any]:
         """Called by the library as if for a loss of ours, of which there is none."""
         import numpy as np
