@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
-from optuna.samplers._tpe import _truncnorm
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from optimizer.strategies import mixture
 from optimizer.strategies.base import Outlook
 
 #: Points that come of one model at most, and trials that may end meanwhile, as a share of those that it knows.
@@ -63,7 +62,7 @@ class FrugalTPESampler(TPESampler):
             point = points.pop()
             return {name: search_space[name].to_external_repr(value) for name, value in point.items()}
         begun = time.thread_time()
-        with _faster_normal():
+        with mixture.faster_normal():
             sampled = super()._sample(study, trial, search_space)
         self._model_s = time.thread_time() - begun
         return sampled
@@ -91,7 +90,8 @@ class FrugalTPESampler(TPESampler):
     def _weigh(self, samples: dict[str, np.ndarray], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator,
                ) -> np.ndarray:
         """How much each candidate promises."""
-        return super()._compute_acquisition_func(samples, mpe_below, mpe_above)
+        ratios: np.ndarray = mixture.log_density(mpe_below, samples) - mixture.log_density(mpe_above, samples)
+        return ratios
 
     def _get_internal_repr(
         self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study
@@ -135,36 +135,3 @@ class _Groups(_GroupDecomposedSearchSpace):
                 self._looked_at.add(trial.number)
                 self._search_space.add_distributions(trial.distributions)
         return self._search_space
-
-
-@contextmanager
-def _faster_normal() -> Iterator[None]:
-    """The normal distribution of SciPy, in C, in place of Optuna's, which calls Python for every number, and densities
-    of many candidates under many kernels as a product of matrices."""
-    from scipy import special  # at the first model: it takes a fifth of a second, and many runs make none
-
-    before = _truncnorm._ndtr, _truncnorm._log_ndtr, _truncnorm.logpdf
-    _truncnorm._ndtr, _truncnorm._log_ndtr = special.ndtr, special.log_ndtr
-    _truncnorm.logpdf = _log_density  # type: ignore[assignment]  # it takes arrays alone
-    try:
-        yield
-    finally:
-        _truncnorm._ndtr, _truncnorm._log_ndtr, _truncnorm.logpdf = before
-
-
-def _log_density(x: np.ndarray, a: np.ndarray, b: np.ndarray, loc: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Logarithm of the density of each candidate under each kernel, all parameters together.
-
-    Args:
-        x: candidates, (candidates, 1, parameters), none of them beyond the bounds.
-        a, b, loc, scale: bounds in units of ``scale`` from ``loc``, centre and width, (kernels, parameters) each.
-
-    Returns:
-        (candidates, kernels, 1): Optuna sums over the last axis, over which this has summed already.
-    """
-    centre = loc.mean(axis=0)  # squares of numbers far from 0 would lose digits against each other
-    x, loc = x[:, 0] - centre, loc - centre
-    precision = 1.0 / scale**2
-    of_kernel = (_truncnorm._norm_logpdf(loc / scale) - _truncnorm._log_gauss_mass(a, b) - np.log(scale)).sum(axis=-1)
-    density: np.ndarray = of_kernel - (x**2 / 2) @ precision.T + x @ (loc * precision).T
-    return density[..., np.newaxis]

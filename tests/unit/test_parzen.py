@@ -7,13 +7,11 @@ import warnings
 from collections import deque
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 from optuna.samplers import TPESampler
 from optuna.samplers._tpe import _truncnorm
 from optuna.trial import TrialState
-from scipy import special
 from stubs.makers import SPACE
 
 from optimizer.search_space import Categorical, Float, Int, Parameter, SearchSpace
@@ -69,26 +67,6 @@ def test_optuna_is_left_as_it_was() -> None:
     drawn(FrugalTPESampler, FLAT, multivariate=True)
 
     assert vars(_truncnorm) == before
-
-
-def test_the_normal_distribution_of_scipy_says_what_optunas_says() -> None:
-    values = np.concatenate([np.linspace(-40, 10, 501), [-1000.0, -0.0]])
-
-    # Optuna's distribution itself has errors of 1e-15, which are all that is left of 1 near the upper end.
-    np.testing.assert_allclose(special.ndtr(values), _truncnorm._ndtr(values), atol=1e-15)
-    np.testing.assert_allclose(special.log_ndtr(values), _truncnorm._log_ndtr(values), rtol=1e-12, atol=1e-15)
-
-
-def test_densities_as_a_product_of_matrices_are_optunas() -> None:
-    chance = np.random.default_rng(1)
-    low, high = np.array([-5.0, 1e3, np.log(1e-4)]), np.array([5.0, 1e3 + 1, np.log(10.0)])
-    loc = chance.uniform(low, high, (500, 3))
-    scale = (high - low) * np.geomspace(0.01, 10.0, 500)[:, np.newaxis]  # Optuna's are no narrower
-    candidates = np.concatenate([chance.uniform(low, high, (24, 3)), [low, high]])[:, np.newaxis]
-    given = candidates, (low - loc) / scale, (high - loc) / scale, loc, scale
-
-    np.testing.assert_allclose(
-        parzen._log_density(*given).sum(axis=-1), _truncnorm.logpdf(*given).sum(axis=-1), rtol=1e-9, atol=1e-9)
 
 
 def test_the_values_of_a_finished_trial_are_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
