@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optimizer.curves import WATCHED_STEPS, FitWatch, step_size, watched
 from optimizer.errors import NotFiniteFault, WrongDeviceFault
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from optimizer.datasets.table import Table
 
     Floats = npt.NDArray[np.floating[Any]]
+    Rows = npt.NDArray[np.intp]
 
+#: Rows of a table up to which those of a fold are kept from trial to trial; of more, every worker would hold copies.
+_KEPT_ROWS = 100_000
 #: Share of its fits' seconds above which predicting the test rows is for promising trials only.
 _COSTLY = 0.02
 
@@ -78,6 +81,15 @@ def open_table(store: Store, fingerprint: str, cache: FoldCache) -> Table:
 def _is_hopeless(mean: float, step: int, limits: tuple[float | None, ...], metric: Metric) -> bool:
     limit = limits[step] if step < len(limits) else None
     return limit is not None and metric.is_better(limit, mean)
+
+
+class _Split(NamedTuple):
+    """Which rows of the table a step is fitted on and scored on."""
+
+    train: Rows
+    valid: Rows
+    #: The latter themselves; ``None`` where the table is so large that they are taken out of it each time.
+    x_valid: Floats | None
 
 
 @dataclass
@@ -150,22 +162,23 @@ class _Trial:
         """Fit the first fold on a part of its training rows, and say whether its score is worse than the limit."""
         from optimizer.datasets.subsample import subsample
 
-        train, valid = self._split(0)
+        split = self._split(0)
         # The same rows for every trial, so that looks can be compared.
-        rows = subsample(self.table, 0, train, max(1, round(self.workload.look * len(train))))
-        data = fold_data(self.table, 0, rows, valid, name=f"{self._rows_name}/look", log_target=self.metric.log_target)
+        rows = subsample(self.table, 0, split.train, max(1, round(self.workload.look * len(split.train))))
+        data = fold_data(self.table, 0, rows, split.valid, name=f"{self._rows_name}/look",
+                         log_target=self.metric.log_target)
         model = self._fitted(0, data, None)
-        _, self.look_score = self._scored(model, valid, "the first look")
+        _, self.look_score = self._scored(model, split, "the first look")
         limit = self.workload.look_limit
         return limit is not None and self.metric.is_better(limit, self.look_score)
 
     def take(self, step: int) -> float:
         """Fit one fold and, unless the fit was cut short, predict and score it; returns its seconds."""
         begun = working_time()
-        train, valid = self._split(step)
-        model = self._fit(step, train, valid)
+        split = self._split(step)
+        model = self._fit(step, split)
         if not self.cut:
-            self._record_fold(step, model, valid)
+            self._record_fold(step, model, split)
         self.step_seconds.append(working_time() - begun)
         return self.step_seconds[-1]
 
@@ -207,18 +220,26 @@ class _Trial:
         mean = statistics.fmean(scores)
         return mean if math.isfinite(mean) else None
 
-    def _split(self, step: int) -> tuple[Any, Any]:
-        """The rows that this step is fitted on, and those that it is scored on."""
+    def _split(self, step: int) -> _Split:
+        """The rows of this step, which are the same in every trial."""
         from optimizer.datasets.subsample import subsample
 
-        train, valid = self.table.split(step)
-        if self.workload.max_rows is not None:
-            train = subsample(self.table, step, train, self.workload.max_rows)
-        return train, valid
+        def found() -> _Split:
+            train, valid = self.table.split(step)
+            if self.workload.max_rows is not None:
+                train = subsample(self.table, step, train, self.workload.max_rows)
+            return _Split(train, valid, self.table.x[valid] if is_small else None)
 
-    def _fit(self, step: int, train: Any, valid: Any) -> FittedModel:
+        is_small = self.table.meta.rows <= _KEPT_ROWS
+        if not is_small:
+            return found()
+        split: _Split = self.cache.get(("split", self._rows_name, step), found)
+        return split
+
+    def _fit(self, step: int, split: _Split) -> FittedModel:
         workload = self.workload
-        data = fold_data(self.table, step, train, valid, name=self._rows_name, log_target=self.metric.log_target)
+        data = fold_data(self.table, step, split.train, split.valid, name=self._rows_name,
+                         log_target=self.metric.log_target)
         watch = None
         if workload.fit_limits is not None and step < WATCHED_STEPS:
             watch = watched(workload.params, workload.fit_limits[step] if step < len(workload.fit_limits) else ())
@@ -247,22 +268,23 @@ class _Trial:
             )
         return model
 
-    def _record_fold(self, step: int, model: FittedModel, valid: Any) -> None:
-        stored, score = self._scored(model, valid, f"fold {step}")
-        self.oof[step // self.table.meta.folds, valid] = stored
+    def _record_fold(self, step: int, model: FittedModel, split: _Split) -> None:
+        stored, score = self._scored(model, split, f"fold {step}")
+        self.oof[step // self.table.meta.folds, split.valid] = stored
         self.scores.append(score)
 
-    def _scored(self, model: FittedModel, valid: Any, place: str) -> tuple[Floats, float]:
+    def _scored(self, model: FittedModel, split: _Split, place: str) -> tuple[Floats, float]:
         """Predictions of the validation rows as they are stored, and their score."""
         meta, log_target = self.table.meta, self.metric.log_target
         predict = getattr(model, "predict_valid", model.predict)
-        raw = _finite(predict(self.table.x[valid]), place, "predictions")
+        x_valid = self.table.x[split.valid] if split.x_valid is None else split.x_valid
+        raw = _finite(predict(x_valid), place, "predictions")
         stored = _finite(to_stored(on_original_scale(raw, log_target=log_target), meta.task), place,
                          "predictions, as they are stored,")
-        score = self.metric.score(self.table.y[valid], from_stored(stored, meta.task))
+        score = self.metric.score(self.table.y[split.valid], from_stored(stored, meta.task))
         if not math.isfinite(score):
             raise NotFiniteFault(
-                f"{self.metric.name} is {score} on {place} with its {len(valid)} validation rows; "
+                f"{self.metric.name} is {score} on {place} with its {len(split.valid)} validation rows; "
                 "fewer folds or another metric may help"
             )
         return stored, score

@@ -93,12 +93,17 @@ def _machine_mb(meminfo: str, key: str) -> float:
 
 def _memory_limits(cgroup: Path, own: Path) -> list[tuple[float, float]]:
     """Limit and use in MiB of every cgroup with a limit, of version 2 and of version 1, parents included."""
-    limits = [(_number(folder / name), _used(folder, "memory.current", "inactive_file"))
-              for folder in _own_cgroups(cgroup, own) for name in ("memory.max", "memory.high")]
-    limits += [(_number(folder / "memory.limit_in_bytes"),
-                _used(folder, "memory.usage_in_bytes", "total_inactive_file"))
+    groups: list[tuple[Path, tuple[str, ...], str, str]] = [
+        (folder, ("memory.max", "memory.high"), "memory.current", "inactive_file")
+        for folder in _own_cgroups(cgroup, own)]
+    groups += [(folder, ("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file")
                for folder in _own_cgroups(cgroup / "memory", own, "memory")]
-    return [(limit / 2**20, used / 2**20) for limit, used in limits if limit is not None]
+    limits = []
+    for folder, names, current, idle in groups:
+        set_here = [limit for name in names if (limit := _number(folder / name)) is not None]
+        if set_here:  # most have none, and this is asked several times a second
+            limits.append((min(set_here) / 2**20, _used(folder, current, idle) / 2**20))
+    return limits
 
 
 def _used(folder: Path, current: str, idle: str) -> int:

@@ -121,7 +121,7 @@ class FoldCache:
     What does not fit at all is made and not kept.
     """
 
-    max_entries: int = 64
+    max_entries: int = 128
     max_bytes: float = math.inf
     #: Bytes that the entries hold, by `_size_of`.
     held_bytes: int = 0

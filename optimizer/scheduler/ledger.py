@@ -15,7 +15,7 @@ from optimizer.records import TrialRecord
 #: Trials per dataset and family whose fold models are kept.
 KEEP_MODELS = 3
 #: Test rows are predicted for trials in this top share of a dataset, and for its best so many, where that is more.
-TOP_SHARE, SURE_OF_TEST = 0.1, 20
+TOP_SHARE, SURE_OF_TEST = 0.1, 10
 #: Complete trials of a family from which on its best says what it is worth.
 ENOUGH_TO_JUDGE = 5
 #: Decided trials that the mean length of a family's trials is taken over.

@@ -17,8 +17,12 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 
+# Statements are kept, for SQLAlchemy remembers of each how it is compiled.
 _COUNT = sqlalchemy.select(sqlalchemy.func.count()).select_from(models.TrialModel).where(
     models.TrialModel.study_id == sqlalchemy.bindparam("study"))
+_INSERT: dict[Any, sqlalchemy.Insert] = {model: sqlalchemy.insert(model.__table__) for model in (
+    models.TrialModel, models.TrialValueModel, models.TrialParamModel, models.TrialUserAttributeModel,
+    models.TrialSystemAttributeModel, models.TrialIntermediateValueModel)}
 
 
 def insert_trial(engine: sqlalchemy.Engine, study: int, trial: FrozenTrial) -> None:
@@ -30,14 +34,15 @@ def insert_trial(engine: sqlalchemy.Engine, study: int, trial: FrozenTrial) -> N
         sqlalchemy.exc.SQLAlchemyError: the database cannot be written.
     """
     with engine.begin() as connection:
-        added = connection.execute(sqlalchemy.insert(models.TrialModel.__table__).values(
-            study_id=study, number=connection.execute(_COUNT, {"study": study}).scalar_one(), state=trial.state,
-            datetime_start=_utc(trial.datetime_start), datetime_complete=_utc(trial.datetime_complete)))
+        added = connection.execute(_INSERT[models.TrialModel], {
+            "study_id": study, "number": connection.execute(_COUNT, {"study": study}).scalar_one(),
+            "state": trial.state, "datetime_start": _utc(trial.datetime_start),
+            "datetime_complete": _utc(trial.datetime_complete)})
         assert added.inserted_primary_key is not None  # noqa: S101 - for the type checker
         (trial_id,) = added.inserted_primary_key
         for model, rows in _rows(trial).items():
             if rows:
-                connection.execute(sqlalchemy.insert(model.__table__), [{"trial_id": trial_id, **row} for row in rows])
+                connection.execute(_INSERT[model], [{"trial_id": trial_id, **row} for row in rows])
 
 
 def _rows(trial: FrozenTrial) -> dict[Any, list[dict[str, Any]]]:

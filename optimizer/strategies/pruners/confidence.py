@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, stdev
+
+import numpy as np
+import numpy.typing as npt
 
 from optimizer.strategies.base import DecidedTrial, Pruner
 
@@ -30,30 +32,36 @@ class ConfidencePruner(Pruner):
 
     def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
         """The lowest running mean (highest, where less is better) that may still end among the best two."""
-        sign = 1.0 if maximize else -1.0
-        complete = [[sign * m for m in t.running_means] for t in history
-                    if t.complete and len(t.running_means) == steps]
-        if len(complete) < STARTUP:
+        means = _sign(maximize) * np.asarray(
+            [t.running_means for t in history if t.complete and len(t.running_means) == steps])
+        if len(means) < STARTUP:
             return (None,) * steps
-        finals = [means[-1] for means in complete]
-        return (*(sign * _bar(finals, [means[step] for means in complete]) for step in range(steps - 1)), None)
+        return (*(_sign(maximize) * _bars(means[:, -1], means[:, :-1])).tolist(), None)
 
     def look_limit(self, history: Sequence[DecidedTrial], *, maximize: bool) -> float | None:
         """The same of the first fit on a part of the rows, whose score is further from the final one."""
-        sign = 1.0 if maximize else -1.0
-        complete = [(sign * t.running_means[-1], sign * t.look) for t in history if t.complete and t.look is not None]
-        if len(complete) < STARTUP:
+        known = _sign(maximize) * np.asarray(
+            [(t.running_means[-1], t.look) for t in history if t.complete and t.look is not None])
+        if len(known) < STARTUP:
             return None
-        return sign * _bar([final for final, _ in complete], [look for _, look in complete])
+        return float(_sign(maximize) * _bars(known[:, 0], known[:, 1:])[0])
 
 
-def _bar(finals: Sequence[float], early: Sequence[float]) -> float:
-    """The early score that ends at the one to be reached only with more luck than `Z` spreads; more is better."""
-    target = sorted(finals, reverse=True)[RANK - 1]
-    still_to_come = [final - score for final, score in zip(finals, early, strict=True)]
+def _sign(maximize: bool) -> float:
+    return 1.0 if maximize else -1.0
+
+
+def _bars(finals: npt.NDArray[np.float64], early: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """By column the early score that ends at the one to be reached only with more luck than `Z` spreads.
+
+    More is better; ``finals`` (trials,), ``early`` (trials, times).
+    """
+    target = np.sort(finals)[-RANK]
+    still_to_come = finals[:, np.newaxis] - early
     # The spread is itself an estimate from few trials: widen it as for a prediction interval.
-    spread = stdev(still_to_come) * math.sqrt(1 + 1 / len(finals))
-    return target - fmean(still_to_come) - Z * spread
+    spread = still_to_come.std(axis=0, ddof=1) * math.sqrt(1 + 1 / len(finals))
+    bars: npt.NDArray[np.float64] = target - still_to_come.mean(axis=0) - Z * spread
+    return bars
 
 
 STRATEGY = ConfidencePruner()
