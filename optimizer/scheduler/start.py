@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from threadpoolctl import threadpool_limits
 
 from optimizer import __version__
 from optimizer.backends import make_backend
@@ -240,11 +241,13 @@ def _run_prepared(
         for notice in (*machine.notices, *notices):
             events.notice(notice)
         book.disk.take_up(past)
-        try:
-            reason = scheduler.run()
-        finally:
-            scheduler.close()
-            recorder = scheduler.recording.recorder
+        # Weighing points is a product of matrices. Threads for it would wait, busily, on cores that are the workers'.
+        with threadpool_limits(limits=1, user_api="blas"):
+            try:
+                reason = scheduler.run()
+            finally:
+                scheduler.close()
+                recorder = scheduler.recording.recorder
         state = "finished" if reason == FINISHED else "stopped"
         events.emit("run_ended", durable=True, state=state, reason=reason, trials=book.told)
         with contextlib.suppress(OSError):  # as below
