@@ -47,6 +47,8 @@ class SlotPlan(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
 
 
+#: Bytes that no machine has: version 1 of cgroups writes about so many for no limit.
+_UNLIMITED = 1 << 60
 #: Where the kernel shows cgroups, the machine's memory, and in which cgroups this process is.
 _CGROUP, _MEMINFO, _OWN = Path("/sys/fs/cgroup"), Path("/proc/meminfo"), Path("/proc/self/cgroup")
 
@@ -100,7 +102,8 @@ def _memory_limits(cgroup: Path, own: Path) -> list[tuple[float, float]]:
                for folder in _own_cgroups(cgroup / "memory", own, "memory")]
     limits = []
     for folder, names, current, idle in groups:
-        set_here = [limit for name in names if (limit := _number(folder / name)) is not None]
+        set_here = [limit for name in names
+                    if (limit := _number(folder / name)) is not None and limit < _UNLIMITED]
         if set_here:  # most have none, and this is asked several times a second
             limits.append((min(set_here) / 2**20, _used(folder, current, idle) / 2**20))
     return limits

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 #: Trees (per class) that a fit may grow at most; early stopping nearly always ends it before.
 ITERATIONS = 2000
 
-#: Iterations between two looks at what training predicts of the validation rows.
-LOOK_EVERY = 16
+#: Iterations between two looks at what training predicts of the validation rows, and between two where a new best comes
+#: after an iteration that was none, as the last one often does.
+LOOK_EVERY, LOOK_NEAR = 16, 3
 
 #: Metrics that an absolute error serves better than a squared one, or may.
 _ABSOLUTE = frozenset({"mae", "medae", "mape"})
@@ -35,18 +36,21 @@ class Known:
 
     def __init__(self) -> None:
         self._looks: list[tuple[int, Floats]] = []
+        self._best = 0
 
     def is_due(self, iterations: int) -> bool:
-        """Whether to look at the best model so far, which has so many iterations."""
-        return iterations >= LOOK_EVERY + (self._looks[-1][0] if self._looks else 0)
+        """Whether to look at the best model so far, which has so many iterations; asked at each that is the best."""
+        after_others, self._best = iterations > self._best + 1, iterations
+        since = iterations - (self._looks[-1][0] if self._looks else 0)
+        return since >= (LOOK_NEAR if after_others else LOOK_EVERY)
 
     def add(self, iterations: int, predicted: Floats) -> None:
         """Keep what a model of so many iterations predicts, on whatever scale its library adds trees up."""
         self._looks = [*self._looks[-1:], (iterations, predicted)]
 
-    def before(self, best: int) -> tuple[int, Floats] | None:
-        """The latest look at fewer iterations than the best, which leaves a tree to walk; ``None`` without one."""
-        return next((look for look in reversed(self._looks) if look[0] < best), None)
+    def until(self, iterations: int) -> tuple[int, Floats] | None:
+        """The latest look at so many iterations at most; ``None`` without one."""
+        return next((look for look in reversed(self._looks) if look[0] <= iterations), None)
 
 
 def patience(learning_rate: float) -> int:

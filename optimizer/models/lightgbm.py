@@ -168,7 +168,7 @@ class LightGBM:
             booster.model_from_string(booster.model_to_string(num_iteration=best)).free_dataset()
         return LightGBMModel(
             booster, task=data.task, device="gpu" if log.device() else "cpu", threads=context.threads, best=best,
-            known=watch.known.before(best),
+            known=watch.known.until(best),
         )
 
     def load(self, path: Path, task: str, n_classes: int, threads: int,

@@ -134,7 +134,7 @@ class XGBoost:
         best = booster[: booster.best_iteration + 1]
         return XGBoostModel(
             best, task=data.task, device="gpu" if used.startswith("cuda") else "cpu", threads=context.threads,
-            known=known.before(best.num_boosted_rounds()),
+            known=known.until(best.num_boosted_rounds() - 1),  # it turns margins into what it predicts with a tree
         )
 
     def load(self, path: Path, task: str, n_classes: int, threads: int,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,14 +69,21 @@ def test_validation_rows_walk_only_the_trees_that_training_has_not_told_of(
     monkeypatch.setattr(model._booster, "predict", lambda *given, num_iteration, **more: (
         walked.append(num_iteration), predict(*given, num_iteration=num_iteration, **more))[1])
     np.testing.assert_allclose(model.predict_valid(data.x_valid), predicted, rtol=1e-9, atol=1e-12)
-    assert 0 < sum(walked) <= 2 * LOOK_EVERY
+    assert sum(walked) <= 2 * LOOK_EVERY
+
+
+def test_a_look_at_the_best_model_itself_leaves_no_tree_to_walk() -> None:
+    raw = np.array([-0.5, 3.0])
+    silent: Any = SimpleNamespace(num_model_per_iteration=lambda: 1)  # it cannot predict
+    model = lightgbm.LightGBMModel(silent, task="binary", device="cpu", threads=1, best=7, known=(7, raw))
+    assert (model.predict_valid(np.zeros((2, 1))) == model._from_raw(raw)).all()
 
 
 def test_probabilities_that_end_at_one_and_at_nothing_stay_there() -> None:
     watch = lightgbm._Watch(None, "multiclass")
     watch.best = 20
     watch._look(np.array([[1.0, 0.0, 0.0]]), None)  # type: ignore[arg-type]
-    known = watch.known.before(21)
+    known = watch.known.until(21)
     assert known is not None
     model = lightgbm.LightGBMModel(None, task="multiclass", device="cpu", threads=1, best=21)  # type: ignore[arg-type]
     assert model._from_raw(known[1] + np.array([[-3.0, 2.0, 1.0]])).tolist() == [[1.0, 0.0, 0.0]]
