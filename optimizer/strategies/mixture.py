@@ -46,7 +46,10 @@ def log_mass(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def log_density(estimator: _ParzenEstimator, samples: dict[str, np.ndarray]) -> np.ndarray:
-    """Logarithm of the density of each sample under a mixture whose kernels are products over the parameters."""
+    """Logarithm of the density of each sample under a mixture whose kernels are products over the parameters.
+
+    ``samples``: by parameter, in Optuna's inner terms, none beyond the bounds.
+    """
     mixture, columns = estimator._mixture_distribution, estimator._transform(samples).T
     pairs = list(zip(columns, mixture.distributions, strict=True))
     density = _of_products([(column, kernels) for column, kernels in pairs if _is_continuous(kernels)],
