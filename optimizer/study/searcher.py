@@ -20,6 +20,7 @@ from optimizer.curves import kind_of_loss
 from optimizer.records import TrialRecord
 from optimizer.search_space import SearchSpace
 from optimizer.strategies.base import DecidedTrial, Outlook, Sampler, running_means
+from optimizer.strategies.parzen import FrugalTPESampler
 from optimizer.strategies.thrift import ThriftyTPESampler
 from optimizer.study.frozen import MEMORY_CONSTRAINT, distributions, last_report, lesson, suggest, violated_mb
 
@@ -157,7 +158,7 @@ class Searcher:
             self._size = self.space.size()
         if len(self._seen) >= self._size:
             return None
-        if isinstance(self._study.sampler, ThriftyTPESampler):
+        if isinstance(self._study.sampler, FrugalTPESampler):
             self._study.sampler.outlook = outlook
         for _ in range(RETRIES):
             asked = self._study.ask()
