@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.floating[Any]]
     Rows = npt.NDArray[np.intp]
 
-#: Rows of a table up to which those of a fold are kept from trial to trial; of more, every worker would hold copies.
-_KEPT_ROWS = 100_000
+#: Bytes of a table up to which the rows of its folds are kept from trial to trial; of a larger one they are taken out
+#: of the mapped file each time, which all workers share.
+_KEPT_BYTES = 16 * 2**20
 #: Share of its fits' seconds above which predicting the test rows is for promising trials only.
 _COSTLY = 0.02
 
@@ -230,7 +231,7 @@ class _Trial:
                 train = subsample(self.table, step, train, self.workload.max_rows)
             return _Split(train, valid, self.table.x[valid] if is_small else None)
 
-        is_small = self.table.meta.rows <= _KEPT_ROWS
+        is_small = self.table.x.nbytes + self.table.y.nbytes <= _KEPT_BYTES
         if not is_small:
             return found()
         split: _Split = self.cache.get(("split", self._rows_name, step), found)

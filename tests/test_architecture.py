@@ -53,7 +53,7 @@ ONLY_PARTS = {
 #: Libraries that have one home.
 HOMES = {
     "catboost": ("models.catboost",), "lightgbm": ("models.lightgbm", "models.opencl"), "xgboost": ("models.xgboost",),
-    "optuna": ("study", "strategies.samplers", "strategies.parzen", "strategies.thrift",
+    "optuna": ("study", "strategies.samplers", "strategies.mixture", "strategies.parzen", "strategies.thrift",
                "strategies.base"),
     "sqlalchemy": ("study.database", "study.insert"), "sqlite3": ("study.database", "study.repair", "study.snapshot"),
     "pynvml": ("gpus",), "pydantic": ("config",), "pydantic_core": ("config",),
