@@ -223,19 +223,23 @@ class _Trial:
 
     def _split(self, step: int) -> _Split:
         """The rows of this step, which are the same in every trial."""
+        if self.table.x.nbytes + self.table.y.nbytes > _KEPT_BYTES:
+            return _Split(*self._rows(step), x_valid=None)
+
+        def make() -> _Split:
+            train, valid = self._rows(step)
+            return _Split(train, valid, x_valid=self.table.x[valid])
+
+        split: _Split = self.cache.get(("split", self._rows_name, step), make)
+        return split
+
+    def _rows(self, step: int) -> tuple[Rows, Rows]:
         from optimizer.datasets.subsample import subsample
 
-        def found() -> _Split:
-            train, valid = self.table.split(step)
-            if self.workload.max_rows is not None:
-                train = subsample(self.table, step, train, self.workload.max_rows)
-            return _Split(train, valid, self.table.x[valid] if is_small else None)
-
-        is_small = self.table.x.nbytes + self.table.y.nbytes <= _KEPT_BYTES
-        if not is_small:
-            return found()
-        split: _Split = self.cache.get(("split", self._rows_name, step), found)
-        return split
+        train, valid = self.table.split(step)
+        if self.workload.max_rows is not None:
+            train = subsample(self.table, step, train, self.workload.max_rows)
+        return train, valid
 
     def _fit(self, step: int, split: _Split) -> FittedModel:
         workload = self.workload

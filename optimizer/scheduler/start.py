@@ -179,7 +179,9 @@ def run(
     make_folder(folder)
     lock = RunLock(folder)
     try:
-        return _run_locked(study, backend, folder, narrate, listeners, begun)
+        # Weighing points is a product of matrices. Threads for it would wait, busily, on cores that are the workers'.
+        with threadpool_limits(limits=1, user_api="blas"):
+            return _run_locked(study, backend, folder, narrate, listeners, begun)
     finally:
         try:
             closing()
@@ -241,13 +243,11 @@ def _run_prepared(
         for notice in (*machine.notices, *notices):
             events.notice(notice)
         book.disk.take_up(past)
-        # Weighing points is a product of matrices. Threads for it would wait, busily, on cores that are the workers'.
-        with threadpool_limits(limits=1, user_api="blas"):
-            try:
-                reason = scheduler.run()
-            finally:
-                scheduler.close()
-                recorder = scheduler.recording.recorder
+        try:
+            reason = scheduler.run()
+        finally:
+            scheduler.close()
+            recorder = scheduler.recording.recorder
         state = "finished" if reason == FINISHED else "stopped"
         events.emit("run_ended", durable=True, state=state, reason=reason, trials=book.told)
         with contextlib.suppress(OSError):  # as below

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from functools import cache
 from typing import Any
 
 import sqlalchemy
@@ -17,12 +18,8 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 
-# Statements are kept, for SQLAlchemy remembers of each how it is compiled.
 _COUNT = sqlalchemy.select(sqlalchemy.func.count()).select_from(models.TrialModel).where(
     models.TrialModel.study_id == sqlalchemy.bindparam("study"))
-_INSERT: dict[Any, sqlalchemy.Insert] = {model: sqlalchemy.insert(model.__table__) for model in (
-    models.TrialModel, models.TrialValueModel, models.TrialParamModel, models.TrialUserAttributeModel,
-    models.TrialSystemAttributeModel, models.TrialIntermediateValueModel)}
 
 
 def insert_trial(engine: sqlalchemy.Engine, study: int, trial: FrozenTrial) -> None:
@@ -34,7 +31,7 @@ def insert_trial(engine: sqlalchemy.Engine, study: int, trial: FrozenTrial) -> N
         sqlalchemy.exc.SQLAlchemyError: the database cannot be written.
     """
     with engine.begin() as connection:
-        added = connection.execute(_INSERT[models.TrialModel], {
+        added = connection.execute(_insert(models.TrialModel), {
             "study_id": study, "number": connection.execute(_COUNT, {"study": study}).scalar_one(),
             "state": trial.state, "datetime_start": _utc(trial.datetime_start),
             "datetime_complete": _utc(trial.datetime_complete)})
@@ -42,7 +39,13 @@ def insert_trial(engine: sqlalchemy.Engine, study: int, trial: FrozenTrial) -> N
         (trial_id,) = added.inserted_primary_key
         for model, rows in _rows(trial).items():
             if rows:
-                connection.execute(_INSERT[model], [{"trial_id": trial_id, **row} for row in rows])
+                connection.execute(_insert(model), [{"trial_id": trial_id, **row} for row in rows])
+
+
+@cache
+def _insert(model: Any) -> sqlalchemy.Insert:
+    """Kept, for SQLAlchemy remembers of a statement how it is compiled."""
+    return sqlalchemy.insert(model.__table__)
 
 
 def _rows(trial: FrozenTrial) -> dict[Any, list[dict[str, Any]]]:

@@ -32,23 +32,21 @@ class ConfidencePruner(Pruner):
 
     def limits(self, history: Sequence[DecidedTrial], *, steps: int, maximize: bool) -> tuple[float | None, ...]:
         """The lowest running mean (highest, where less is better) that may still end among the best two."""
-        means = _sign(maximize) * np.asarray(
+        sign = 1.0 if maximize else -1.0
+        means = sign * np.asarray(
             [t.running_means for t in history if t.complete and len(t.running_means) == steps])
         if len(means) < STARTUP:
             return (None,) * steps
-        return (*(_sign(maximize) * _bars(means[:, -1], means[:, :-1])).tolist(), None)
+        return (*(sign * _bars(means[:, -1], means[:, :-1])).tolist(), None)
 
     def look_limit(self, history: Sequence[DecidedTrial], *, maximize: bool) -> float | None:
         """The same of the first fit on a part of the rows, whose score is further from the final one."""
-        known = _sign(maximize) * np.asarray(
+        sign = 1.0 if maximize else -1.0
+        known = sign * np.asarray(
             [(t.running_means[-1], t.look) for t in history if t.complete and t.look is not None])
         if len(known) < STARTUP:
             return None
-        return float(_sign(maximize) * _bars(known[:, 0], known[:, 1:])[0])
-
-
-def _sign(maximize: bool) -> float:
-    return 1.0 if maximize else -1.0
+        return float(sign * _bars(known[:, 0], known[:, 1:])[0])
 
 
 def _bars(finals: npt.NDArray[np.float64], early: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
