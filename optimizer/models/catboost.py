@@ -100,9 +100,8 @@ class CatBoost:
             ]
             categorical = {"one_hot_max_size": 16, "max_ctr_complexity": 1}
         parameters += boosting.table_parameters(summary)
-        common = {"random_strength": 1.0, "leaf_estimation_iterations": 1, **categorical}
-        # One tree serves all classes, and it takes more of them.
-        rate = 0.2 if summary.classes > 2 else 0.1
+        rate, steps = _pace(summary.classes)
+        common = {"random_strength": 1.0, "leaf_estimation_iterations": steps, **categorical}
         starts = (
             {"learning_rate": rate, "depth": min(6, deepest), "l2_leaf_reg": 3.0, "bootstrap_type": "Bernoulli",
              "subsample": 0.8, "rsm": 1.0, "border_count": 64, **common, **boosting.table_start(summary)},
@@ -145,6 +144,18 @@ class CatBoost:
 
 
 FAMILY = CatBoost()
+
+
+def _pace(classes: int) -> tuple[float, int]:
+    """Learning rate, and steps of each tree's leaves, of the first start.
+
+    One tree serves all classes, so that many classes take many trees. Four steps for its leaves in place of one take
+    half as many trees to the same accuracy on seven and ten classes (obesity levels, digits), and to 0.006 more on 26
+    (letter). There a rate of 0.3 scores as well as 0.2 in two thirds of the time: 23 s a fold, where one step took 34.
+    """
+    if classes <= 2:
+        return 0.1, 1
+    return (0.2 if classes <= 10 else 0.3), 4
 
 
 def _native_parameters(data: FoldData, params: Mapping[str, Any], context: FitContext) -> dict[str, Any]:
