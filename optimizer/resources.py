@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -56,7 +57,7 @@ _CGROUP, _MEMINFO, _OWN = Path("/sys/fs/cgroup"), Path("/proc/meminfo"), Path("/
 def usable_cores(cgroup: Path = _CGROUP) -> tuple[int, ...]:
     """The cores that affinity and the cgroup's quota leave, never `os.cpu_count`."""
     cores = sorted(os.sched_getaffinity(0))
-    quota = cpu_quota(_own_cgroups(cgroup))
+    quota = cpu_quota(_own_cgroups(cgroup, _read(_OWN)))
     return tuple(cores[: max(1, math.floor(quota))] if quota is not None else cores)
 
 
@@ -95,18 +96,22 @@ def _machine_mb(meminfo: str, key: str) -> float:
 
 def _memory_limits(cgroup: Path, own: Path) -> list[tuple[float, float]]:
     """Limit and use in MiB of every cgroup with a limit, of version 2 and of version 1, parents included."""
-    groups: list[tuple[Path, tuple[str, ...], str, str]] = [
-        (folder, ("memory.max", "memory.high"), "memory.current", "inactive_file")
-        for folder in _own_cgroups(cgroup, own)]
-    groups += [(folder, ("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file")
-               for folder in _own_cgroups(cgroup / "memory", own, "memory")]
     limits = []
-    for folder, names, current, idle in groups:
-        set_here = [limit for name in names
-                    if (limit := _number(folder / name)) is not None and limit < _UNLIMITED]
+    for folder, files, current, idle in _memory_groups(cgroup, _read(own)):
+        set_here = [limit for file in files if (limit := _number(file)) is not None and limit < _UNLIMITED]
         if set_here:  # most have none, and this is asked several times a second
             limits.append((min(set_here) / 2**20, _used(folder, current, idle) / 2**20))
     return limits
+
+
+@functools.lru_cache(maxsize=8)
+def _memory_groups(cgroup: Path, own: str) -> list[tuple[Path, tuple[Path, ...], str, str]]:
+    """Folder, files with limits, file with the use and name of what is cached, for each cgroup of this process."""
+    second = [(folder, (folder / "memory.max", folder / "memory.high"), "memory.current", "inactive_file")
+              for folder in _own_cgroups(cgroup, own)]
+    first = [(folder, (folder / "memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file")
+             for folder in _own_cgroups(cgroup / "memory", own, "memory")]
+    return [*second, *first]
 
 
 def _used(folder: Path, current: str, idle: str) -> int:
@@ -201,12 +206,12 @@ def amount_of_cores(wanted: int | str, cores: Sequence[int]) -> tuple[int, ...]:
     return tuple(cores[:count])
 
 
-def _own_cgroups(root: Path, own: Path = _OWN, controller: str = "") -> list[Path]:
-    """The cgroup of this process and its parents up to the root; of version 1 with the name of a controller.
+def _own_cgroups(root: Path, own: str, controller: str = "") -> list[Path]:
+    """The cgroup of a process and its parents up to the root, by ``/proc/PID/cgroup``; of version 1 by a controller.
 
     In a container the path may be one of the host's, which is not here; then the root is the container's own.
     """
-    parts = [line.split(":", 2) for line in _read(own).splitlines()]
+    parts = [line.split(":", 2) for line in own.splitlines()]
     place = next((p[2] for p in parts if len(p) == 3 and controller in p[1].split(",")), "/")
     path = root / place.strip().lstrip("/")
     folders = [path, *path.parents]
