@@ -11,8 +11,11 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
+from optuna.samplers._tpe.sampler import default_gamma
+from optuna.search_space import IntersectionSearchSpace
 from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
-from optuna.study import Study
+from optuna.search_space.intersection import _calculate
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.strategies import mixture
@@ -41,9 +44,12 @@ class FrugalTPESampler(TPESampler):
         super().__init__(**settings)
         if self._group:
             self._group_decomposed_search_space = _Groups()
+        else:
+            self._search_space = _Together(include_pruned=True)
         #: Set before each point is asked for.
         self.outlook = Outlook()
         self._rows: dict[tuple[str, ...], dict[int, _Row]] = {}
+        self._ranks: dict[int, tuple[float, ...]] = {}
         #: By parameters: how many trials had ended when their model was made, and its points that are not used yet.
         self._drawn: dict[tuple[str, ...], tuple[int, list[dict[str, Any]]]] = {}
         self._ended = 0
@@ -58,34 +64,44 @@ class FrugalTPESampler(TPESampler):
     def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         names = tuple(search_space)
         made_at, points = self._drawn.get(names, (0, []))
-        if points and self._ended - made_at <= self._stale_after(names):
-            point = points.pop()
-            return {name: search_space[name].to_external_repr(value) for name, value in point.items()}
-        begun = time.thread_time()
-        with mixture.faster_normal():
-            sampled = super()._sample(study, trial, search_space)
-        self._model_s = time.thread_time() - begun
-        return sampled
+        if not points or self._ended - made_at > self._stale_after(names):
+            begun = time.thread_time()
+            with mixture.faster_normal():
+                points = self._of_a_model(study, trial, search_space)
+            self._drawn[names] = self._ended, points
+            self._model_s = time.thread_time() - begun
+        return {name: search_space[name].to_external_repr(value) for name, value in points.pop().items()}
+
+    def _of_a_model(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution],
+                    ) -> list[dict[str, Any]]:
+        """The point that is asked for and the next ones, each the best of its own candidates, in inner terms."""
+        liars = (TrialState.RUNNING,) if self._constant_liar else ()
+        trials = study._get_trials(
+            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, *liars), use_cache=not liars)
+        good, others = self._split(study, [one for one in trials if one.number != trial.number])
+        below = self._build_parzen_estimator(study, space, good, handle_below=True)
+        above = self._build_parzen_estimator(study, space, others, handle_below=False)
+        soon = math.ceil(self._model_s / (DEAR * self.outlook.trial_s))
+        points = min(max(self.outlook.wanted, soon), 1 + self._stale_after(tuple(space)))
+        each = self._n_ei_candidates
+        candidates = below.sample(self._rng.rng, points * each)
+        values = self._weigh(candidates, below, above)
+        return [self._compare({name: column[i:i + each] for name, column in candidates.items()}, values[i:i + each])
+                for i in range(0, len(values), each)]
+
+    def _split(self, study: Study, trials: list[FrozenTrial]) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
+        """The good trials and the others, among them those that run, as Optuna parts them."""
+        finished = [trial for trial in trials if trial.state.is_finished()]
+        for trial in finished:
+            if trial.number not in self._ranks:
+                self._ranks[trial.number] = _rank(trial, study.direction)
+        ranked = sorted((trial.number for trial in finished), key=self._ranks.__getitem__)
+        good = set(ranked[:(self._gamma or default_gamma)(len(finished))])
+        return ([trial for trial in trials if trial.number in good],
+                [trial for trial in trials if trial.number not in good])
 
     def _stale_after(self, names: tuple[str, ...]) -> int:
         return int(STALE * len(self._rows.get(names, ())))
-
-    def _compute_acquisition_func(
-        self, samples: dict[str, np.ndarray], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator
-    ) -> np.ndarray:
-        """Weigh the candidates of the point that is asked for together with those of the next ones."""
-        names, each = tuple(samples), len(next(iter(samples.values())))
-        soon = math.ceil(self._model_s / (DEAR * self.outlook.trial_s))
-        ahead = min(max(self.outlook.wanted, soon) - 1, self._stale_after(names))
-        if ahead <= 0:
-            return self._weigh(samples, mpe_below, mpe_above)
-        more = mpe_below.sample(self._rng.rng, ahead * each)
-        together = {name: np.concatenate([samples[name], more[name]]) for name in names}
-        values = self._weigh(together, mpe_below, mpe_above)
-        self._drawn[names] = self._ended, [
-            self._compare({name: column[i:i + each] for name, column in together.items()}, values[i:i + each])
-            for i in range(each, len(values), each)]
-        return values[:each]
 
     def _weigh(self, samples: dict[str, np.ndarray], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator,
                ) -> np.ndarray:
@@ -96,6 +112,7 @@ class FrugalTPESampler(TPESampler):
     def _get_internal_repr(
         self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study
     ) -> dict[str, np.ndarray]:
+        """The trials that have all these parameters: values by parameter, in inner terms."""
         known = self._rows.setdefault(tuple(search_space), {})
         rows: list[tuple[float, ...]] = []
         for trial in trials:
@@ -108,7 +125,8 @@ class FrugalTPESampler(TPESampler):
                     known[trial.number] = row
             if row is not None:
                 rows.append(row)
-        return {name: np.asarray([row[i] for row in rows]) for i, name in enumerate(search_space)}
+        columns = np.array(rows, dtype=float).reshape(-1, len(search_space)).T
+        return dict(zip(search_space, np.ascontiguousarray(columns), strict=True))
 
     def _row(self, trial: FrozenTrial, search_space: dict[str, BaseDistribution], study: Study) -> _Row:
         params = trial.params
@@ -118,6 +136,29 @@ class FrugalTPESampler(TPESampler):
             if not search_space.keys() <= params.keys():
                 return None
         return tuple(distribution.to_internal_repr(params[name]) for name, distribution in search_space.items())
+
+
+def _rank(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, ...]:
+    """Orders trials that are finished: those within their limits first, complete ones before pruned ones."""
+    sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
+    violated = sum(value for value in trial.constraints.values() if value > 0)
+    if violated:
+        return 2, violated
+    if trial.value is not None and trial.state == TrialState.COMPLETE:
+        return 0, sign * trial.value
+    step, value = max(trial.intermediate_values.items(), default=(-1, 0.0))
+    return 1, -step, math.inf if math.isnan(value) else sign * value
+
+
+class _Together(IntersectionSearchSpace):
+    """Parameters that every trial has, as Optuna finds them, but not a copy of them for every point."""
+
+    def calculate(self, study: Study, use_cache: bool = False) -> dict[str, BaseDistribution]:
+        """The parameters of this study in order, to be read only."""
+        self._search_space, self._cached_trial_number = _calculate(
+            study._get_trials(deepcopy=False, use_cache=use_cache), self._include_pruned, self._search_space,
+            self._cached_trial_number)
+        return dict(sorted((self._search_space or {}).items()))
 
 
 class _Groups(_GroupDecomposedSearchSpace):

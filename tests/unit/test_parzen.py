@@ -26,7 +26,7 @@ TYPES: list[type[TPESampler]] = [TPESampler, FrugalTPESampler]
 
 
 def drawn(kind: type[TPESampler], space: SearchSpace, **settings: Any) -> list[dict[str, Any]]:
-    """Points of a search with trials of every state, some told late and one never."""
+    """Points of a search with trials of every state, some beyond a limit, some told late and one never."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study = optuna.create_study(sampler=kind(seed=3, n_startup_trials=5, constant_liar=True, **settings))
@@ -41,7 +41,9 @@ def drawn(kind: type[TPESampler], space: SearchSpace, **settings: Any) -> list[d
             ended = running.popleft()
             state = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)[0 if number % 5 else number % 3]
             if state == TrialState.PRUNED:
-                ended.report(float(number % 7), 1)
+                ended.report(float(number % 7), 1 + number % 2)
+            if number % 11 == 0:
+                ended.set_constraint("memory", float(number % 3))
             study.tell(ended, float(number % 7) if state == TrialState.COMPLETE else None, state=state)
     return points
 
@@ -93,13 +95,13 @@ def a_study_of(trials: int) -> tuple[optuna.Study, FrugalTPESampler, list[int]]:
     for number in range(trials):
         ask_and_tell(study, float(number))
     made: list[int] = []
-    weigh = sampler._compute_acquisition_func
+    weigh = sampler._weigh
 
     def counted(samples: Any, *models: Any) -> Any:
         made.append(len(samples))
         return weigh(samples, *models)
 
-    sampler._compute_acquisition_func = counted  # type: ignore[method-assign]
+    sampler._weigh = counted  # type: ignore[method-assign]
     return study, sampler, made
 
 
