@@ -76,9 +76,10 @@ class FrugalTPESampler(TPESampler):
                     ) -> list[dict[str, Any]]:
         """The point that is asked for and the next ones, each the best of its own candidates, in inner terms."""
         liars = (TrialState.RUNNING,) if self._constant_liar else ()
-        trials = study._get_trials(
-            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, *liars), use_cache=not liars)
-        good, others = self._split(study, [one for one in trials if one.number != trial.number])
+        trials = {one.number: one for one in study._get_trials(
+            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, *liars), use_cache=not liars)}
+        trials.pop(trial.number, None)  # it runs, too
+        good, others = self._split(study, trials)
         below = self._build_parzen_estimator(study, space, good, handle_below=True)
         above = self._build_parzen_estimator(study, space, others, handle_below=False)
         soon = math.ceil(self._model_s / (DEAR * self.outlook.trial_s))
@@ -89,16 +90,16 @@ class FrugalTPESampler(TPESampler):
         return [self._compare({name: column[i:i + each] for name, column in candidates.items()}, values[i:i + each])
                 for i in range(0, len(values), each)]
 
-    def _split(self, study: Study, trials: list[FrozenTrial]) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
+    def _split(self, study: Study, trials: dict[int, FrozenTrial]) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
         """The good trials and the others, among them those that run, as Optuna parts them."""
-        finished = [trial for trial in trials if trial.state.is_finished()]
-        for trial in finished:
-            if trial.number not in self._ranks:
-                self._ranks[trial.number] = _rank(trial, study.direction)
-        ranked = sorted((trial.number for trial in finished), key=self._ranks.__getitem__)
+        finished = [number for number, trial in trials.items() if trial.state is not TrialState.RUNNING]
+        for number in finished:
+            if number not in self._ranks:
+                self._ranks[number] = _rank(trials[number], study.direction)
+        ranked = sorted(finished, key=self._ranks.__getitem__)
         good = set(ranked[:(self._gamma or default_gamma)(len(finished))])
-        return ([trial for trial in trials if trial.number in good],
-                [trial for trial in trials if trial.number not in good])
+        return ([trial for number, trial in trials.items() if number in good],
+                [trial for number, trial in trials.items() if number not in good])
 
     def _stale_after(self, names: tuple[str, ...]) -> int:
         return int(STALE * len(self._rows.get(names, ())))
@@ -116,13 +117,13 @@ class FrugalTPESampler(TPESampler):
         known = self._rows.setdefault(tuple(search_space), {})
         rows: list[tuple[float, ...]] = []
         for trial in trials:
-            finished = trial.state.is_finished()
-            if finished and trial.number in known:
-                row = known[trial.number]
+            number = trial.number
+            if number in known:
+                row = known[number]
             else:
                 row = self._row(trial, search_space, study)
-                if finished:
-                    known[trial.number] = row
+                if trial.state.is_finished():
+                    known[number] = row
             if row is not None:
                 rows.append(row)
         columns = np.array(rows, dtype=float).reshape(-1, len(search_space)).T
