@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 #: Another layout must finish this many times the trials to be taken: folds of one trial differ, too.
 WORTH = 1.05
-#: So many measurements that all stayed below this decide at once: more would only cost.
-FEW, HOPELESS = 3, 0.9
+#: So many measurements decide at once where all of them stayed below this, or where their mean stays below what would
+#: be worth it by so many standard errors: more would only cost.
+FEW, HOPELESS, SURE = 3, 0.9, 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ def next_width(measured: Collection[Measured], slots: int, families: Collection[
     for width in widths(slots)[1:]:
         gains = [m.gain * min(1.0, at_once * width / slots) / min(1.0, at_once / slots)
                  for m in measured if m.width == width]
-        if len(gains) >= FEW and max(gains) < HOPELESS:
+        if _are_hopeless(gains):
             return None
         counts = [sum(m.family == family and m.width == width for m in measured) for family in families]
         if min(counts, default=times) < times:
@@ -87,6 +88,14 @@ def next_width(measured: Collection[Measured], slots: int, families: Collection[
         if rate_of(gain_of(measured, width), width, slots, at_once) < WORTH * rate_of(1.0, 1, slots, at_once):
             return None
     return None
+
+
+def _are_hopeless(gains: Sequence[float]) -> bool:
+    if len(gains) < FEW:
+        return False
+    logs = [math.log(gain) for gain in gains]
+    error = statistics.stdev(logs) / math.sqrt(len(logs))
+    return max(gains) < HOPELESS or statistics.fmean(logs) + SURE * error < math.log(WORTH)
 
 
 def rate_of(gain: float | None, width: int, slots: int, at_once: int) -> float:

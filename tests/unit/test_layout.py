@@ -73,6 +73,14 @@ def test_a_layout_that_is_far_behind_is_measured_three_times_only() -> None:
     assert next_width([*behind, *behind], 4, ["a", "b"], times=3, at_once=1) == 2, "memory may speak for it"
 
 
+def test_one_measurement_that_is_near_does_not_keep_a_layout_that_is_far_behind() -> None:
+    behind = [a_measurement("a", joined_s=x) for x in (0.58, 0.72)]
+
+    assert next_width([*behind, a_measurement("b", joined_s=0.547)], 2, ["a", "b"], times=3, at_once=2) == 2
+    assert next_width([*behind, *[a_measurement("b", joined_s=x) for x in (0.547, 0.62)]], 2, ["a", "b"], times=3,
+                      at_once=2) is None
+
+
 def test_a_width_is_known_when_every_family_was_measured_often_enough() -> None:
     assert next_width([a_measurement("a")], 2, ["a", "b"], times=1, at_once=2) == 2
     assert next_width([a_measurement("a")], 2, ["a"], times=2, at_once=2) == 2
