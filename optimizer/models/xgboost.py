@@ -82,10 +82,11 @@ class XGBoost:
         """See `Family.describe`."""
         # In a small table a leaf that must hold much would be the only leaf.
         heaviest = min(64.0, max(4.0, summary.rows / 100))
+        weight = boosting.row_weight(summary.classes, times=2.0)
         parameters = [
             Parameter("learning_rate", Float(0.02, 0.3, log=True)),
             Parameter("max_depth", Int(3, 10)),
-            Parameter("min_child_weight", Float(0.5, heaviest, log=True)),
+            Parameter("min_child_weight", Float(0.5 * weight, heaviest, log=True)),
             Parameter("subsample", Float(0.5, 1.0)),
             Parameter("colsample_bytree", Float(0.4, 1.0)),
             Parameter("reg_lambda", Float(0.001, 30.0, log=True)),
@@ -101,15 +102,16 @@ class XGBoost:
             ]
             categorical = {"max_cat_to_onehot": 4, "max_cat_threshold": 64}
         parameters += boosting.table_parameters(summary)
-        common = {"reg_lambda": 1.0, "reg_alpha": 0.001, "gamma": 0.001, **categorical}
+        common = {"reg_lambda": weight, "reg_alpha": 0.001, "gamma": 0.001, **categorical}
         small = boosting.small_steps(summary)
         starts = (
-            {"learning_rate": 0.1, "max_depth": 6, "min_child_weight": 1.0, "subsample": 0.8,
+            {"learning_rate": 0.1, "max_depth": 6, "min_child_weight": weight, "subsample": 0.8,
              "colsample_bytree": 0.8, "max_bin": 256, **common, **boosting.table_start(summary)},
-            {"learning_rate": small, "max_depth": 4, "min_child_weight": 4.0, "subsample": 0.8,
+            {"learning_rate": small, "max_depth": 4, "min_child_weight": 4 * weight, "subsample": 0.8,
              "colsample_bytree": 0.6, "max_bin": 256, **common, **boosting.table_start(summary, balanced=True)},
-            {"learning_rate": small, "max_depth": 8, "min_child_weight": 4.0, "subsample": 0.7,
-             "colsample_bytree": 0.5, "max_bin": 128, **common, "reg_lambda": 5.0, **boosting.table_start(summary)},
+            {"learning_rate": small, "max_depth": 8, "min_child_weight": 4 * weight, "subsample": 0.7,
+             "colsample_bytree": 0.5, "max_bin": 128, **common, "reg_lambda": 5 * weight,
+             **boosting.table_start(summary)},
         )
         fixed: dict[str, Choice] = {"iterations": boosting.ITERATIONS}
         return SpaceDescription(space=SearchSpace(tuple(parameters), fixed), starts=starts)
