@@ -105,13 +105,13 @@ def _memory_limits(cgroup: Path, own: Path) -> list[tuple[float, float]]:
 
 
 @functools.lru_cache(maxsize=8)
-def _memory_groups(cgroup: Path, own: str) -> list[tuple[Path, tuple[Path, ...], str, str]]:
+def _memory_groups(cgroup: Path, own: str) -> tuple[tuple[Path, tuple[Path, ...], str, str], ...]:
     """Folder, files with limits, file with the use and name of what is cached, for each cgroup of this process."""
     second = [(folder, (folder / "memory.max", folder / "memory.high"), "memory.current", "inactive_file")
               for folder in _own_cgroups(cgroup, own)]
     first = [(folder, (folder / "memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file")
              for folder in _own_cgroups(cgroup / "memory", own, "memory")]
-    return [*second, *first]
+    return (*second, *first)
 
 
 def _used(folder: Path, current: str, idle: str) -> int:

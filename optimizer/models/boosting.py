@@ -75,13 +75,10 @@ def row_weight(classes: int, times: float = 1.0) -> float:
 
     Losses of classes have p (1 - p) as second derivative, (K - 1) / K^2 of K classes and a quarter of two, and leaves
     sum it up. So what is held against that sum, as penalties of leaves and their least weight are, is made smaller by
-    as much where there are many classes. On 26 (letter) CatBoost's first start then scores 0.006 more in 15 s a fold in
-    place of 34, those of XGBoost 0.000, 0.013 and 0.014 more in 0.7 to 1.1 times the seconds, and the one of LightGBM
-    with a penalty the same in half; on seven and ten (obesity levels, digits) they score the same, CatBoost with half
-    the trees.
+    as much where there are many classes; what that gains is in ``docs/why/search.md``.
 
     Args:
-        times: by what the library multiplies that derivative.
+        times: by what the library multiplies that derivative: 2 in XGBoost, K / (K - 1) in LightGBM, 1 in CatBoost.
     """
     return min(1.0, times * 4 * (classes - 1) / classes**2) if classes > 2 else 1.0
 
