@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,8 @@ ISLANDS = {
     ),
     "the scheduler": (
         ("scheduler.start", "backends.local"),
-        ("xgboost", "lightgbm", "catboost", "sklearn", "pandas", "pyarrow", "rich", "click", "optimizer.views"),
+        ("sqlalchemy", "xgboost", "lightgbm", "catboost", "sklearn", "pandas", "pyarrow", "rich", "click",
+         "optimizer.views"),
     ),
     "the recorder": (("study.recorder",), ("xgboost", "sklearn", "pandas", "pyarrow", "rich", "optimizer.views")),
     "the reader of a dataset": (("datasets.prepare",), ("optuna", "rich", "click", "optimizer.views")),
@@ -104,17 +106,26 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imported(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Everything that a file says, the module first."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@cache
+def imported(path: Path) -> tuple[tuple[int, str], ...]:
     """Line and full name of everything a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    found = []
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: imports are written out in full"
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
                 is_module = whole.removeprefix("optimizer.") in MODULES
-                yield node.lineno, whole if is_module else str(node.module)
+                found.append((node.lineno, whole if is_module else str(node.module)))
+    return tuple(found)
 
 
 def layer_of(unit: str) -> int:
@@ -227,9 +238,9 @@ def public_definitions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.Async
 def test_everything_public_says_what_it_is() -> None:
     silent = []
     for name, path in MODULES.items():
-        text = path.read_text(encoding="utf-8")
-        tree = ast.parse(text)
-        if text.strip() and ast.get_docstring(tree) is None:
+        tree = nodes(path)[0]
+        assert isinstance(tree, ast.Module)
+        if tree.body and ast.get_docstring(tree) is None:
             silent.append(f"{path}:1: module {name}")
         silent += [f"{path}:{node.lineno}: {node.name}" for node in public_definitions(tree)
                    if ast.get_docstring(node) is None]
@@ -245,7 +256,7 @@ def test_no_file_is_too_long_to_read() -> None:
 
 def test_only_the_door_prints() -> None:
     wrong = [f"{path}:{node.lineno}" for name, path in MODULES.items() if not is_part(name, "cli")
-             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+             for node in nodes(path)
              if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"]
 
     assert not wrong, "\n".join(wrong)

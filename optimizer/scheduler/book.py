@@ -31,7 +31,7 @@ from optimizer.scheduler.settling import Settling
 from optimizer.store import Store, predictions_size
 from optimizer.strategies import load_pruner, load_sampler
 from optimizer.strategies.base import Outlook
-from optimizer.study.database import StudyKey
+from optimizer.study.frozen import StudyKey
 from optimizer.study.searcher import Searcher, trial_seed
 
 #: Trials in a row that fail before their family is stopped on a dataset.

@@ -57,7 +57,7 @@ from optimizer.scheduler.recovery import Recovery
 from optimizer.scheduler.signals import Signals
 from optimizer.standstill import Standstill
 from optimizer.status import RecentTrial, Status, write_status
-from optimizer.study.recorder import Recorder
+from optimizer.study.recording import Recorder
 
 #: Seconds that running jobs are given when the run is asked to stop.
 DRAIN_S = 30.0

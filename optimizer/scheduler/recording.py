@@ -7,7 +7,7 @@ from typing import Any
 
 from optimizer.backoff import pause_s
 from optimizer.scheduler.events import EventLog
-from optimizer.study.recorder import Added, Reconciled, Recorder, RecorderNotice, RecorderTrouble
+from optimizer.study.recording import Added, Reconciled, Recorder, RecorderNotice, RecorderTrouble
 
 #: Told trials that optuna.db may lack: as many as can still be written at the end, within what a deadline leaves.
 MOST_LAG = 200

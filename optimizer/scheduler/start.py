@@ -38,7 +38,7 @@ from optimizer.scheduler.signals import Signals
 from optimizer.standstill import Standstill
 from optimizer.status import DatasetStatus, Status, write_status
 from optimizer.store import Store
-from optimizer.study.recorder import Reconciled, Recorder, RecorderNotice, RecorderTrouble, Recovered, Reply
+from optimizer.study.recording import Reconciled, Recorder, RecorderNotice, RecorderTrouble, Recovered, Reply
 
 #: Seconds that the recorder may take at the end for what it has not written yet.
 _FLUSH_S = 120.0

@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import optuna
@@ -21,7 +21,7 @@ from optuna.storages import RDBStorage
 from optimizer.errors import StorageFault
 from optimizer.records import TrialRecord
 from optimizer.search_space import SearchSpace
-from optimizer.study.frozen import TRIAL_ATTRIBUTE, frozen_trial, record_of
+from optimizer.study.frozen import TRIAL_ATTRIBUTE, StudyKey, frozen_trial, record_of
 from optimizer.study.insert import insert_trial
 
 #: What Optuna and SQLAlchemy raise where a file cannot be read or written.
@@ -43,15 +43,6 @@ _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE
 _IDS = sqlalchemy.text("SELECT value_json FROM trial_user_attributes WHERE key = :key")
 #: Attribute of an Optuna study that carries our search space.
 _SPACE_ATTRIBUTE = "space"
-
-
-class StudyKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What a trial's Optuna study is called and how it is made."""
-
-    dataset: str
-    family: str
-    direction: Literal["maximize", "minimize"]
-    space: SearchSpace
 
 
 class PassingFault(StorageFault):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import optuna
@@ -24,6 +24,15 @@ RECORD_ATTRIBUTE = "record"
 TRIAL_ATTRIBUTE = "trial"
 
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+class StudyKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trial's Optuna study is called and how it is made."""
+
+    dataset: str
+    family: str
+    direction: Literal["maximize", "minimize"]
+    space: SearchSpace
 
 
 def distribution(domain: Domain) -> BaseDistribution:

@@ -23,7 +23,8 @@ from optimizer.errors import StorageFault
 from optimizer.journal import free_name, stamp
 from optimizer.records import TrialRecord
 from optimizer.search_space import SearchSpace
-from optimizer.study.database import DAMAGE, DamagedDatabase, Database, StudyKey, check_file
+from optimizer.study.database import DAMAGE, DamagedDatabase, Database, check_file
+from optimizer.study.frozen import StudyKey
 
 #: What SQLite keeps beside a database; apart from it a half-written transaction could not be told any more.
 _BESIDE = ("-journal", "-wal", "-shm")

@@ -34,11 +34,11 @@ def _nothing_left_running() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _cores_of_its_own() -> None:
-    """Where tests run side by side, each process of theirs with its runs stays on cores of its own."""
+    """Where tests run side by side, each process of theirs with its runs has its share of the cores, one at least."""
     count, name = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    cores = sorted(os.sched_getaffinity(0))[int(name.removeprefix("gw"))::count]
-    if count > 1 and cores:
-        os.sched_setaffinity(0, cores)
+    cores = sorted(os.sched_getaffinity(0))
+    if count > 1:
+        os.sched_setaffinity(0, cores[int(name.removeprefix("gw")) % len(cores)::count])
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,8 @@ from stubs.makers import SPACE, a_record
 from optimizer.errors import StorageFault
 from optimizer.records import TrialRecord
 from optimizer.study import database as database_module
-from optimizer.study.database import Database, StudyKey, check_file
-from optimizer.study.frozen import frozen_trial
+from optimizer.study.database import Database, check_file
+from optimizer.study.frozen import StudyKey, frozen_trial
 from optimizer.study.insert import insert_trial
 
 KEY = StudyKey(dataset="cars", family="tree", direction="maximize", space=SPACE)

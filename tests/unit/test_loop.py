@@ -26,7 +26,7 @@ from optimizer.scheduler.past import Past
 from optimizer.scheduler.signals import Signals
 from optimizer.standstill import Standstill
 from optimizer.store import Store
-from optimizer.study.recorder import Added, RecorderNotice, RecorderTrouble, Reply
+from optimizer.study.recording import Added, RecorderNotice, RecorderTrouble, Reply
 
 LOCKED = RecorderTrouble(reason="optuna.db: database is locked")
 

@@ -22,8 +22,9 @@ from stubs.waiting import until
 from optimizer.journal import Journal
 from optimizer.process import start_time
 from optimizer.records import TrialRecord
-from optimizer.study.database import Database, StudyKey
-from optimizer.study.recorder import Added, Reconciled, Recorder, RecorderNotice, RecorderTrouble, Recovered, Reply
+from optimizer.study.database import Database
+from optimizer.study.frozen import StudyKey
+from optimizer.study.recording import Added, Reconciled, Recorder, RecorderNotice, RecorderTrouble, Recovered, Reply
 
 KEY = StudyKey(dataset="cars", family="tree", direction="maximize", space=SPACE)
 
@@ -123,7 +124,7 @@ def test_long_records_are_sent_as_far_as_a_stopped_recorder_holds_nobody(folder:
 
 
 def test_one_that_answers_nothing_for_long_hangs(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optimizer.study.recorder._SILENT_S", 0.2)
+    monkeypatch.setattr("optimizer.study.recording._SILENT_S", 0.2)
     time.sleep(0.3)
     assert not recorder.hangs, "it has nothing to answer"
     os.kill(recorder.pid, signal.SIGSTOP)
@@ -235,7 +236,7 @@ def test_a_trial_for_a_recorder_that_is_gone_waits_for_the_next(folder: Path, re
 SCHEDULER = """
 import sys, time
 from pathlib import Path
-from optimizer.study.recorder import Recorder
+from optimizer.study.recording import Recorder
 recorder = Recorder(Path(sys.argv[1]))
 recorder.receive()
 print(recorder.pid, flush=True)
