@@ -27,7 +27,7 @@ demo: install  ## install, then search three real datasets for about a minute
 	$(BIN)/optimizer run studies/demo.toml
 
 test: test-fast  ## every test; those that need something that is not here are skipped by name
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not whole_machine' $(addprefix --ignore=,$(FAST)) tests
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal -m 'not whole_machine' $(addprefix --ignore=,$(FAST)) tests
 	$(BIN)/python -m pytest -m whole_machine tests
 
 test-fast: install  ## unit and contract tests and the corpus of bad input, but those that need every core

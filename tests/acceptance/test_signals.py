@@ -31,7 +31,7 @@ from tests.acceptance.studies import (
 SHORT = "trials = 4\nfolds = 2\nfamilies = ['lightgbm']"
 QUICK = "[resources]\ncores = 1\n[family.lightgbm.space]\niterations = 20"
 #: Fits of seconds, one after the other.
-LONG = "trials = 60\nfolds = 3\nfamilies = ['catboost']\npruner = 'none'"
+LONG = "trials = 60\nfolds = 2\nfamilies = ['catboost']\npruner = 'none'"
 SLOW = "[resources]\ncores = 1\n[family.catboost.space]\niterations = 400\nlearning_rate = 0.02"
 
 
