@@ -208,9 +208,9 @@ class _Thread:
 def _as_one_process(ready: Path) -> None:
     """Put threads and what was prepared in the place of processes, and hurry everything that waits."""
     from optimizer.scheduler import events, loop, preparation, start
-    from optimizer.study import recorder
+    from optimizer.study import recorder, recording
 
-    class ThreadRecorder(recorder.Recorder):
+    class ThreadRecorder(recording.Recorder):
         def _begin(self) -> None:
             self.connection, theirs = Pipe(duplex=True)
             self._process = _Thread(self._folder, theirs)  # type: ignore[assignment]
