@@ -134,9 +134,9 @@ def test_a_second_scheduler_is_refused_with_the_pid_of_the_first(tmp_path: Path)
     assert run.wait() == 3
 
 
+@pytest.mark.whole_machine  # beside others it might not come to a first trial
 def test_a_deadline_ends_the_run_with_everything_written(tmp_path: Path) -> None:
-    # Enough for a first trial where tests beside it leave it half a core.
-    study = write_study(tmp_path, 'time_per_dataset = "1h"\ndeadline = "45s"\nfolds = 3', extra=SLOW)
+    study = write_study(tmp_path, 'time_per_dataset = "1h"\ndeadline = "20s"\nfolds = 3', extra=SLOW)
     done = optimizer("run", study, cwd=tmp_path)
     assert done.returncode == 0
     assert "--deadline" in done.stdout
