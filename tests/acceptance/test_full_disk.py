@@ -93,7 +93,7 @@ def test_a_full_disk_pauses_the_run_and_with_space_again_it_finishes(disk: Path)
 
     filler = fill(disk)
     held = "no job is started|disk is full|disk is nearly full"
-    assert wait_until(lambda: re.search(held, (run.folder / "status.json").read_text()) is not None, 120)
+    assert wait_until(lambda: re.search(held, (run.folder / "status.json").read_text()) is not None, 60)
     time.sleep(3)
     before = len(events(run.folder, "job_started"))
     time.sleep(3)
@@ -148,7 +148,7 @@ def test_a_journal_that_is_taken_away_is_put_back(tmp_path: Path) -> None:
             path.write_text("somebody's notes\n")
         said = "was deleted" if what == "deleted" else "was replaced"
 
-        assert wait_until(lambda before=before: path.is_file() and set(before) < set(told_counts(run.folder)), 90), what  # type: ignore[misc]
+        assert wait_until(lambda before=before: path.is_file() and set(before) < set(told_counts(run.folder)), 60), what  # type: ignore[misc]
         # Trials that waited in memory are written before the line that says why.
         assert wait_until(lambda said=said, number=number: notices(run.folder).count(said) == max(1, number)), what  # type: ignore[misc]
     run.process.send_signal(signal.SIGTERM)
@@ -186,7 +186,7 @@ def test_a_database_that_is_taken_away_or_held_is_made_good(tmp_path: Path) -> N
             path.unlink()
             if what == "a directory":
                 path.mkdir()
-        assert wait_until(lambda before=before: recorded(path) > before, 120), what  # type: ignore[misc]
+        assert wait_until(lambda before=before: recorded(path) > before, 60), what  # type: ignore[misc]
     run.process.send_signal(signal.SIGTERM)
 
     assert run.wait() == 3, study.with_suffix(".out").read_text()

@@ -36,7 +36,7 @@ def started(tmp_path: Path, resources: str) -> Started:
     study = write_study(tmp_path, "trials = 500\nfolds = 5\nfamilies = ['lightgbm']\npruner = 'none'",
                         kinds=("binary",), extra=SLOW + resources)
     run = start(study)
-    assert wait_until(lambda: bool(events(run.folder, "job_started")), 240)
+    run.until(lambda records: any(r["event"] == "job_started" for r in records))
     return run
 
 
@@ -73,7 +73,7 @@ def test_a_run_holds_its_limit_stands_still_when_asked_and_goes_on(tmp_path: Pat
     assert "optimizer resume" in said(tmp_path, "status", "studies/small")
 
     assert "goes on" in said(tmp_path, "resume", "studies/small")
-    assert wait_until(lambda: len(events(run.folder, "step_finished")) > before + 1, 90)
+    assert wait_until(lambda: len(events(run.folder, "step_finished")) > before + 1, 30)
     state = json.loads(said(tmp_path, "limit", "studies/small", "--cpu", "off", "--json"))
     assert (state["cores"], state["because"]) == (0.4, "cpu_limit")
     run.stop_at_once()
@@ -88,7 +88,7 @@ def test_seconds_of_a_pause_count_neither_for_a_trial_nor_against_it(tmp_path: P
     asked = len(events(run.folder, "job_started"))
     time.sleep(7)
     said(tmp_path, "resume", "studies/small")
-    assert wait_until(lambda: len(events(run.folder, "job_started")) > asked, 120)
+    assert wait_until(lambda: len(events(run.folder, "job_started")) > asked, 60)
     run.process.send_signal(signal.SIGINT)
     run.wait()
     assert not events(run.folder, "job_lost"), "its fold took longer than its limit by the clock on the wall"
@@ -103,7 +103,7 @@ def test_a_paused_run_can_be_stopped_and_resumed_with_nothing_lost(tmp_path: Pat
     assert run.wait() == 3
     assert not [p for p in processes_of(run.folder) if (s := process_stat(p)) and s.state == "T"]
     again = start(run.folder.with_suffix(".toml"))
-    assert wait_until(lambda: bool(events(again.folder, "trial_told")), 120), "a pause ends with its scheduler"
+    assert wait_until(lambda: bool(events(again.folder, "trial_told")), 60), "a pause ends with its scheduler"
     again.kill()
 
 
@@ -111,8 +111,8 @@ def test_quiet_hours_that_last_all_day_let_nothing_start(tmp_path: Path) -> None
     study = write_study(tmp_path, "trials = 5\nfolds = 2\nfamilies = ['lightgbm']", kinds=("binary",),
                         extra="[resources]\ncores = 1\nquiet_hours = ['00:00-12:00', '12:00-00:00']")
     run = start(study)
-    assert wait_until(lambda: bool(events(run.folder, "limits_changed")), 90)
-    assert wait_until(lambda: "quiet hours" in said(tmp_path, "status", "studies/small"), 30)
+    run.until(lambda records: any(r["event"] == "limits_changed" for r in records))
+    assert wait_until(lambda: "quiet hours" in said(tmp_path, "status", "studies/small"), 10)
     time.sleep(3)
     assert not events(run.folder, "trial_told")
     run.process.send_signal(signal.SIGINT)

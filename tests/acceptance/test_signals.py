@@ -96,7 +96,7 @@ def test_a_closed_terminal_drains_the_run_and_nohup_lets_it_finish(tmp_path: Pat
     kept.process.send_signal(signal.SIGHUP)
     window.close()
 
-    assert [run.wait() for run in (hung_up, window.run, kept)] == [3, 3, 0]
+    assert [run.wait(60) for run in (hung_up, window.run, kept)] == [3, 3, 0]
     for run in (hung_up, window.run):
         assert how_it_ended(run) == ("stopped", "stopped")
         assert not events(run.folder, "job_lost"), "what ran was finished"
@@ -114,7 +114,7 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     run.until(lambda records: any(r["event"] == "notice" and "stopping" in r["text"] for r in records))
     os.write(terminal.fd, b"\x03")
 
-    assert run.wait() == 3
+    assert run.wait(60) == 3
     assert how_it_ended(run) == ("stopped", "stopped at once")
     assert [r["reason"] for r in events(run.folder, "job_lost")] == ["stopped at once"]
     assert not processes_of(run.folder)
@@ -129,7 +129,7 @@ def test_a_signal_before_the_scheduler_listens_is_a_stop_too(tmp_path: Path, num
     run.process.send_signal(number)
     said = run.process.stdout.read()
     run.process.stdout.close()
-    assert run.wait() == 3, said
+    assert run.wait(60) == 3, said
     assert b"Traceback" not in said
     assert b"the same command goes on" in said
     assert not processes_of(run.folder)
@@ -159,7 +159,7 @@ def test_a_run_needs_nobody_to_take_its_output(tmp_path: Path) -> None:
     kill_dashboard(dark.run)
 
     try:
-        ended = {name: run.wait() for name, run in runs.items()}
+        ended = {name: run.wait(120) for name, run in runs.items()}
         assert ended == dict.fromkeys(runs, 0)
         for name, run in runs.items():
             assert sum(told_counts(run.folder).values()) == 4, name
@@ -179,7 +179,7 @@ def kill_dashboard(run: Started) -> None:
         return [pid for pid in processes_of(run.folder)
                 if b"optimizer.views.dashboard" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
-    assert wait_until(lambda: bool(screens()), 120)
+    assert wait_until(lambda: bool(screens()), 60)
     os.kill(screens()[0], signal.SIGKILL)
 
 
