@@ -4,7 +4,7 @@
 
 Five functions, five seeds, one process for each: the run's own `Searcher` with its own sampler asks and is told, once
 as in a run and once with every trial kept and a model made for every point. ``--at-once`` slots are given points and
-told together. Up to 200 trials both are the same search, and up to 625 where one slot works.
+told together. Up to 50 trials both are the same search, and up to 625 where one slot works.
 """
 
 from __future__ import annotations

@@ -94,6 +94,13 @@ class _Split(NamedTuple):
 
 
 @dataclass
+class _Share:
+    """Of a trial's fits' seconds, what predicting its test rows takes; ``None`` before that was seen."""
+
+    value: float | None = None
+
+
+@dataclass
 class _Trial:
     """A trial under way: the models, predictions and scores of the folds so far."""
 
@@ -191,18 +198,30 @@ class _Trial:
         if self.table.x_test is None:
             return
         begun = working_time()
+        # As the family's latest trial had it: where that was far too much, this one's need not be looked at.
+        share: _Share = self.cache.get(("share of test rows", self._rows_name, self.family.name), _Share)
+        if share.value is not None and share.value > 2 * _COSTLY and not self._is_promising():
+            return
         for step in self.exported_steps:
             self._test.add(_finite(self.models[step].predict(self.table.x_test), "test rows", "predictions"))
             self._predicted_steps += 1
-            if self._predicted_steps == 1 and not self._is_promising():
+            if self._predicted_steps == 1:
                 seconds = (working_time() - begun) * len(self.exported_steps)
-                if seconds > _COSTLY * self.fit_seconds:
+                share.value = seconds / max(self.fit_seconds, 1e-9)
+                if share.value > _COSTLY and not self._is_promising():
                     return
 
     def _is_promising(self) -> bool:
         """Whether somebody may want to submit it: among the dataset's best, or its models are kept."""
-        wanted = (self.workload.predict_test_from, self.workload.keep_models_from)
-        return any(limit is None or not self.metric.is_better(limit, self.score) for limit in wanted)
+        return self._beats(self.workload.predict_test_beyond) or self.keeps_models
+
+    @property
+    def keeps_models(self) -> bool:
+        """Whether it is among the best of its family so far."""
+        return self._beats(self.workload.keep_models_beyond)
+
+    def _beats(self, score: float | None) -> bool:
+        return score is None or self.metric.is_better(self.score, score)
 
     def test_prediction(self) -> Floats | None:
         """The stored form of the mean over the exported models; ``None`` where it was not predicted by all."""
@@ -323,8 +342,7 @@ def _stored(job: Job, trial: _Trial, meter: _Meter, store: Store) -> JobFinished
     """Write what is kept of a complete trial, and say so."""
     workload, meta = job.workload, trial.table.meta
     test = trial.test_prediction()
-    kept = workload.keep_models_from is None or not trial.metric.is_better(workload.keep_models_from, trial.score)
-    if kept:
+    if trial.keeps_models:
         store.write_models(job.trial, trial.models, ModelInfo(
             trial=job.trial, attempt=job.attempt, family=trial.family.name, suffix=trial.family.suffix,
             table=workload.table, metric=trial.metric.name, task=meta.task, classes=meta.classes,
@@ -335,7 +353,7 @@ def _stored(job: Job, trial: _Trial, meter: _Meter, store: Store) -> JobFinished
     written = store.write_predictions(job.trial, job.attempt, trial.oof, test)
     return _finished(
         job, trial, meter, outcome="complete", pooled_score=trial.pooled_score(), written=written,
-        test_predicted=test is not None, models_kept=kept,
+        test_predicted=test is not None, models_kept=trial.keeps_models,
     )
 
 

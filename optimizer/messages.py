@@ -44,11 +44,11 @@ class CrossValidation(msgspec.Struct, frozen=True, kw_only=True):
     look: float = 0.0
     #: Score of that fit worse than which the trial is pruned; ``None`` never prunes there.
     look_limit: float | None = None
-    #: Where predicting the test rows costs more than a fiftieth of fitting, they are predicted only for a score at
-    #: least this good, or one whose models are kept; ``None`` predicts always.
-    predict_test_from: float | None = None
-    #: The fold models are kept for a score at least this good; ``None`` keeps them always.
-    keep_models_from: float | None = None
+    #: Where predicting the test rows costs more than a fiftieth of fitting, they are predicted only for a score that
+    #: beats this one, or whose models are kept; ``None`` predicts always.
+    predict_test_beyond: float | None = None
+    #: The fold models are kept for a score that beats this one; ``None`` keeps them always.
+    keep_models_beyond: float | None = None
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -255,8 +255,8 @@ class Book:
             params=trial.params, seed=trial.seed, device=trial.device, max_rows=trial.key.space.max_rows or None,
             device_required=lease.family in self._gpu_required, limits=lease.limits,
             fit_limits=bars.inside_fits(trial.params, ledger.families[lease.family].complete), look=look,
-            look_limit=look_limit,
-            predict_test_from=ledger.predict_test_from(), keep_models_from=ledger.keep_models_from(lease.family),
+            look_limit=look_limit, predict_test_beyond=ledger.predict_test_beyond(),
+            keep_models_beyond=ledger.keep_models_beyond(lease.family),
         )
 
     def device_of(self, trial: str) -> str:

@@ -161,15 +161,19 @@ class DatasetLedger:
         del family.models[KEEP_MODELS:]
         return dropped
 
-    def keep_models_from(self, family: str) -> float | None:
-        """The score from which a trial's models are worth keeping; ``None`` for any."""
+    def keep_models_beyond(self, family: str) -> float | None:
+        """The score that a trial must beat for its models to be kept; ``None`` for any.
+
+        One as good came later, and would be the first whose models go.
+        """
         models = self.families[family].models
         return models[-1].score if len(models) >= KEEP_MODELS else None
 
-    def predict_test_from(self) -> float | None:
-        """The score from which a trial is among the best now; ``None`` for any, while there are few.
+    def predict_test_beyond(self) -> float | None:
+        """The score that a trial must beat to be among the best now; ``None`` for any, while there are few.
 
-        The bar only rises, so that whoever is among the best `SURE_OF_TEST` in the end was there when it was told.
+        The bar only rises, so that whoever is among the best `SURE_OF_TEST` in the end, of equal ones the first, was
+        there when it was told.
         """
         if len(self.scores) < SURE_OF_TEST:
             return None

@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 from optimizer.strategies import mixture
 from optimizer.strategies.base import Outlook
 
-#: Points that come of one model at most, and trials that may end meanwhile, as a share of those that it knows.
-STALE = 0.01
+#: Points that come of one model beside its first at most, and trials that may end meanwhile: as a share of those that
+#: it knows, and in any case.
+STALE, STALE_AT_MOST = 0.02, 6
 #: Of a trial's seconds, what making models may take; where it takes more, several points come of one.
 DEAR = 0.002
 
@@ -102,7 +103,7 @@ class FrugalTPESampler(TPESampler):
                 [trial for number, trial in trials.items() if number not in good])
 
     def _stale_after(self, names: tuple[str, ...]) -> int:
-        return int(STALE * len(self._rows.get(names, ())))
+        return min(int(STALE * len(self._rows.get(names, ()))), STALE_AT_MOST)
 
     def _weigh(self, samples: dict[str, np.ndarray], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator,
                ) -> np.ndarray:

@@ -29,7 +29,7 @@ def test_the_first_point_is_as_good_as_the_first_points_of_the_published_search(
     description = family.describe(dataset.summary)
     job = Job(trial=f"s5e7/{family_name}/0", attempt=1, lease=1, workload=CrossValidation(
         table=dataset.fingerprint, family=family_name, metric=dataset.metric, seed=1,
-        params=description.space.complete(description.starts[0]), keep_models_from=1.1,
+        params=description.space.complete(description.starts[0]), keep_models_beyond=1.1,
     ))
     finished = evaluate(
         job, store=Store(tmp_path), family=family, threads=lambda: 1, opencl=None, cache=FoldCache(),

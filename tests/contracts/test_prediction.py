@@ -97,6 +97,6 @@ def test_the_same_job_gives_the_same_file(tmp_path: Path, family: Family) -> Non
 
 def test_models_that_were_not_kept_are_a_fault_that_names_the_trial(tmp_path: Path) -> None:
     store, dataset, test = prepared(tmp_path, "binary")
-    evaluated(store, dataset, load_family("lightgbm"), keep_models_from=1.1)
+    evaluated(store, dataset, load_family("lightgbm"), keep_models_beyond=1.1)
     with pytest.raises(StorageFault, match=TRIAL):
         predict(store, TRIAL, test)

@@ -70,14 +70,16 @@ class Run:
         self.store = Store(root)
         self.steps: list[StepFinished] = []
 
-    def evaluate(self, family: StubFamily, metric: str, **workload: Any) -> JobFinished:
+    def evaluate(
+        self, family: StubFamily, metric: str, *, cache: FoldCache | None = None, **workload: Any,
+    ) -> JobFinished:
         workload = {"params": {"depth": 3}, **workload}
         job = Job(trial=TRIAL, attempt=1, lease=9, workload=CrossValidation(
             table="t0", family="stub", metric=metric, seed=100, **workload,
         ))
         return evaluate(
             job, store=self.store, family=family, threads=lambda: 1, opencl=(1, 2),  # type: ignore[arg-type]
-            cache=FoldCache(), emit=self.steps.append,
+            cache=cache or FoldCache(), emit=self.steps.append,
         )
 
 
@@ -272,7 +274,7 @@ class TestCostlyTestRows:
     def test_are_predicted_for_a_score_that_is_good_enough(self, run: Run) -> None:
         regression(run, x_test=np.array([[10.0]]))
         family = StubFamily([off_by(1), off_by(2), off_by(3), off_by(6)])
-        finished = run.evaluate(family, "mae", predict_test_from=3.1, keep_models_from=0.0)
+        finished = run.evaluate(family, "mae", predict_test_beyond=3.1, keep_models_beyond=0.0)
         assert finished.test_predicted
         assert [m.asked.count(1) for m in family.models] == [1, 1, 1, 1]
         np.testing.assert_allclose(run.store.read_predictions(TRIAL, 1).test, [[13.0]])
@@ -280,15 +282,30 @@ class TestCostlyTestRows:
     def test_are_left_out_for_a_worse_score(self, run: Run) -> None:
         regression(run, x_test=np.array([[10.0]]))
         family = StubFamily([off_by(1), off_by(2), off_by(3), off_by(6)])
-        finished = run.evaluate(family, "mae", predict_test_from=2.9, keep_models_from=2.9)
+        finished = run.evaluate(family, "mae", predict_test_beyond=2.9, keep_models_beyond=2.9)
         assert not finished.test_predicted
         assert [m.asked.count(1) for m in family.models] == [1, 0, 0, 0], "only the first fold measures the cost"
         assert run.store.read_predictions(TRIAL, 1).test is None
 
+    @pytest.mark.parametrize(("beyond", "predicted"), [(3.0, False), (None, True)], ids=["as good", "sure"])
+    def test_are_left_out_at_once_where_an_earlier_trial_showed_what_they_cost(
+        self, run: Run, beyond: float | None, predicted: bool,
+    ) -> None:
+        regression(run, x_test=np.array([[10.0]]))
+        off = [off_by(1), off_by(2), off_by(3), off_by(6)]
+        cache = FoldCache()
+        run.evaluate(StubFamily(off), "mae", cache=cache, predict_test_beyond=0.0, keep_models_beyond=0.0)
+        later, other = StubFamily(off), StubFamily(off, name="another")
+        for family in (later, other):
+            finished = run.evaluate(family, "mae", cache=cache, predict_test_beyond=beyond, keep_models_beyond=3.0)
+            assert finished.test_predicted == predicted
+        assert [m.asked.count(1) for m in later.models] == [int(predicted)] * 4
+        assert [m.asked.count(1) for m in other.models] == [1, *[int(predicted)] * 3]
+
     def test_are_predicted_where_the_models_are_kept(self, run: Run) -> None:
         regression(run, x_test=np.array([[10.0]]))
         family = StubFamily([off_by(1), off_by(2), off_by(3), off_by(6)])
-        assert run.evaluate(family, "mae", predict_test_from=0.0, keep_models_from=3.1).test_predicted
+        assert run.evaluate(family, "mae", predict_test_beyond=0.0, keep_models_beyond=3.1).test_predicted
 
     def test_are_not_predicted_of_a_pruned_trial(self, run: Run) -> None:
         regression(run, x_test=np.array([[10.0]]))
@@ -304,13 +321,14 @@ class TestCostlyTestRows:
 class TestModels:
     def test_are_kept_for_a_score_that_is_good_enough(self, run: Run) -> None:
         regression(run)
-        assert run.evaluate(StubFamily([off_by(1)]), "mae", keep_models_from=1.5).models_kept
+        assert run.evaluate(StubFamily([off_by(1)]), "mae", keep_models_beyond=1.5).models_kept
         assert sorted(p.name for p in run.store.model_folder(TRIAL).iterdir()) == [
             "fold-0.stub", "fold-1.stub", "fold-2.stub", "fold-3.stub", "model.json"]
 
-    def test_are_not_kept_for_a_worse_score(self, run: Run) -> None:
+    @pytest.mark.parametrize("beyond", [0.5, 1.0])
+    def test_are_not_kept_for_a_worse_score_or_one_as_good(self, run: Run, beyond: float) -> None:
         regression(run)
-        assert not run.evaluate(StubFamily([off_by(1)]), "mae", keep_models_from=0.5).models_kept
+        assert not run.evaluate(StubFamily([off_by(1)]), "mae", keep_models_beyond=beyond).models_kept
         assert not run.store.model_folder(TRIAL).exists()
 
 

@@ -122,8 +122,8 @@ def test_of_each_family_the_best_few_keep_their_models(direction: str) -> None:
 
     best = sorted(scores, reverse=direction == "maximize")[:KEEP_MODELS]
     assert kept == {f"cars/tree/{score}" for score in best}
-    assert ledger.keep_models_from("tree") == best[-1]
-    assert ledger.keep_models_from("forest") is None
+    assert ledger.keep_models_beyond("tree") == best[-1]
+    assert ledger.keep_models_beyond("forest") is None
 
 
 def test_while_a_family_has_few_models_any_is_kept() -> None:
@@ -132,7 +132,15 @@ def test_while_a_family_has_few_models_any_is_kept() -> None:
     for score in range(KEEP_MODELS - 1):
         assert ledger.keep_models(a_record(f"cars/tree/{score}", score=float(score))) == []
 
-    assert ledger.keep_models_from("tree") is None
+    assert ledger.keep_models_beyond("tree") is None
+
+
+def test_of_equal_models_the_first_are_kept() -> None:
+    ledger = a_ledger()
+    for number in range(KEEP_MODELS):
+        ledger.keep_models(a_record(f"cars/tree/{number}", score=1.0))
+
+    assert ledger.keep_models(a_record("cars/tree/99", score=1.0)) == ["cars/tree/99"]
 
 
 @pytest.mark.parametrize(("direction", "expected"), [("maximize", 270.0), ("minimize", 29.0)])
@@ -141,7 +149,7 @@ def test_the_test_rows_are_predicted_for_the_top_tenth(direction: str, expected:
 
     tell(ledger, *[float(i) for i in range(300)])
 
-    assert ledger.predict_test_from() == expected
+    assert ledger.predict_test_beyond() == expected
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
@@ -152,8 +160,8 @@ def test_the_test_rows_of_the_best_twenty_were_predicted_whatever_the_order(
     ledger = a_ledger(direction)
     predicted = []
     for score in scores:
-        bar = ledger.predict_test_from()
-        if bar is None or score == bar or ledger.better(score, bar):
+        bar = ledger.predict_test_beyond()
+        if bar is None or ledger.better(score, bar):
             predicted.append(score)
         tell(ledger, score)
 

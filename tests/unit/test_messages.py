@@ -38,8 +38,8 @@ choice = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | finite | sho
 WORKLOADS = st.builds(
     CrossValidation, table=short, family=short, metric=short, params=st.dictionaries(short, choice, max_size=5),
     seed=whole, device=st.sampled_from(["cpu", "gpu"]), device_required=st.booleans(),
-    limits=st.lists(st.none() | finite, max_size=5).map(tuple), predict_test_from=st.none() | finite,
-    keep_models_from=st.none() | finite,
+    limits=st.lists(st.none() | finite, max_size=5).map(tuple), predict_test_beyond=st.none() | finite,
+    keep_models_beyond=st.none() | finite,
 )
 JOBS = st.builds(Job, trial=short, attempt=whole, lease=whole, workload=WORKLOADS)
 COMMANDS: dict[type, st.SearchStrategy[Any]] = {

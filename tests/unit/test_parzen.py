@@ -113,6 +113,7 @@ def ask_and_tell(study: optuna.Study, score: float) -> None:
 
 def test_points_that_are_wanted_at_once_come_of_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parzen, "STALE", 0.1)
+    monkeypatch.setattr(parzen, "STALE_AT_MOST", 10)
     study, sampler, made = a_study_of(100)
 
     points = []
@@ -126,6 +127,7 @@ def test_points_that_are_wanted_at_once_come_of_one_model(monkeypatch: pytest.Mo
 
 def test_one_model_gives_no_more_points_than_a_share_of_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parzen, "STALE", 0.1)
+    monkeypatch.setattr(parzen, "STALE_AT_MOST", 10)
     study, sampler, made = a_study_of(100)
 
     for left in range(64, 0, -1):
@@ -137,6 +139,7 @@ def test_one_model_gives_no_more_points_than_a_share_of_what_it_knows(monkeypatc
 
 def test_points_of_a_model_that_has_grown_old_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parzen, "STALE", 0.1)
+    monkeypatch.setattr(parzen, "STALE_AT_MOST", 10)
     study, sampler, made = a_study_of(100)
     running = [study.ask() for _ in range(16)]
     for trial in running[:15]:
@@ -158,6 +161,7 @@ def test_points_of_trials_that_are_short_beside_a_model_share_one(
     monkeypatch: pytest.MonkeyPatch, trial_s: float, models: int,
 ) -> None:
     monkeypatch.setattr(parzen, "STALE", 0.1)
+    monkeypatch.setattr(parzen, "STALE_AT_MOST", 10)
     study, sampler, made = a_study_of(100)
 
     sampler.outlook = Outlook(trial_s=trial_s)
@@ -165,6 +169,19 @@ def test_points_of_trials_that_are_short_beside_a_model_share_one(
         ask_and_tell(study, 1000.0)
 
     assert len(made) == models, "ten more are a tenth of what the first one knew"
+
+
+@pytest.mark.parametrize(("known", "points"), [(40, 1), (100, 3), (600, 7)])
+def test_a_model_gives_some_points_and_never_many(known: int, points: int) -> None:
+    study, sampler, made = a_study_of(known)
+
+    sampler.outlook = Outlook(wanted=64)
+    for _ in range(points):
+        suggest(study.ask(), FLAT)
+    assert len(made) == 1
+
+    suggest(study.ask(), FLAT)
+    assert len(made) == 2
 
 
 def test_where_one_point_is_wanted_it_has_a_model_of_its_own() -> None:
