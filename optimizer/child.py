@@ -26,10 +26,13 @@ class Child:
     """One short-lived process, read without ever waiting for it."""
 
     def __init__(
-        self, module: str, arguments: Sequence[str] = (), *, given: bytes = b"", log: Path,
+        self, module: str, arguments: Sequence[str] = (), *, given: bytes = b"", more: bool = False, log: Path,
         environment: Mapping[str, str] | None = None, cores: Sequence[int] | None = None,
     ) -> None:
-        """Start it; only from a main thread, since the kernel watches the thread that starts it."""
+        """Start it; only from a main thread, since the kernel watches the thread that starts it.
+
+        ``more``: whether `tell` gives it more to read; else its input ends with what is ``given``.
+        """
         settings = "" if cores is None else ",".join(map(str, cores))
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
@@ -39,11 +42,10 @@ class Child:
             )
         assert self._process.stdin is not None  # noqa: S101 - for the type checker
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
-        try:
-            self._process.stdin.write(given)
-            self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it died at once; its exit code says so
+        self._in = self._process.stdin
+        self.tell(given)
+        if not more:
+            self._end_input()
         self._out = self._process.stdout
         os.set_blocking(self._out.fileno(), False)
         self._rest = b""
@@ -58,6 +60,16 @@ class Child:
     def fileno(self) -> int:
         """The descriptor of its output, to wait for."""
         return self._out.fileno()
+
+    def tell(self, given: bytes) -> None:
+        """Give it more to read, if it was started for that."""
+        with contextlib.suppress(BrokenPipeError):  # it has died; its exit code says so
+            self._in.write(given)
+            self._in.flush()
+
+    def _end_input(self) -> None:
+        with contextlib.suppress(BrokenPipeError):  # as above: what it did not take is tried once more
+            self._in.close()
 
     def lines(self) -> list[bytes]:
         """Whole lines that have come since the last call."""
@@ -87,6 +99,7 @@ class Child:
 
     def exit_code(self, timeout_s: float = _LEAVE_S) -> int:
         """How it ended; call this after `ended`. One that closes its output and stays is killed after the timeout."""
+        self._end_input()
         self._out.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGCONT)  # one that stands still on the run's order would be waited for
@@ -104,6 +117,7 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=timeout_s)
         self.ended = True
+        self._end_input()
         self._out.close()
 
 

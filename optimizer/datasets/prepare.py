@@ -1,13 +1,15 @@
 """Loads, checks, encodes and folds a dataset once, and keeps it by fingerprint.
 
-``python -m optimizer.datasets.prepare DATA_ROOT`` does it in a short-lived child, so that a large file never blocks
-the scheduler: the problem comes as JSON on standard input; on standard output go lines of JSON,
-``{"progress": ...}`` any number of times and then one ``{"prepared": ...}`` or ``{"error": ..., "kind": ...}``.
+``python -m optimizer.datasets.prepare DATA_ROOT`` does it in a child, so that a large file never blocks the scheduler.
+Problems come as lines of JSON on standard input. Of each go out lines of JSON, ``{"progress": ...}`` any number of
+times and then one ``{"prepared": ...}`` or ``{"error": ..., "kind": ...}``, with ``"next": true`` if it takes another:
+most of what a small table takes is the loading of libraries, and after a large one or a fault of its own it ends.
 """
 
 from __future__ import annotations
 
 import hashlib
+import resource
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 #: Changes whenever the same files would be encoded to other numbers; part of every fingerprint.
 ENCODING_VERSION = 1
+
+#: MiB that a reader has held at most when it takes another table: what libraries keep would count as that one's.
+_SLIGHT_MB = 400
 
 #: A notice names no more columns than these.
 _NAMED_COLUMNS = 12
@@ -289,23 +294,37 @@ def _matrix(path: Path, rows: int, columns: int) -> np.memmap[tuple[int, int], n
 
 
 def main() -> int:
-    """The child: see the module's own words."""
+    """The child: see the module's own words; returns 0, or why the last dataset cannot be used: 2 or 1 by its kind."""
+    code, goes_on = 0, True
+    while goes_on and (line := sys.stdin.buffer.readline()):
+        code, goes_on = _answered(line)
+    return code
+
+
+def _answered(line: bytes) -> tuple[int, bool]:
+    """Prepare one problem and say what came of it; the exit code for that, and whether another can follow."""
     def say(**message: object) -> None:
         sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
         sys.stdout.flush()
 
     try:
-        problem = msgspec.json.decode(sys.stdin.buffer.read(), type=Problem)
+        problem = msgspec.json.decode(line, type=Problem)
         prepared = prepare(problem, Path(sys.argv[1]), lambda line: say(progress=line))
     except UserError as error:
-        say(error=str(error), kind="user")
-        return 2
+        goes_on = _is_slight()
+        say(error=str(error), kind="user", next=goes_on)
+        return 2, goes_on
     except Exception as error:  # the door of a process: everything else becomes one line for the parent
         traceback.print_exc()
-        say(error=f"{type(error).__name__}: {error}", kind="fault")
-        return 1
-    say(prepared=prepared)
-    return 0
+        say(error=f"{type(error).__name__}: {error}", kind="fault", next=False)
+        return 1, False
+    goes_on = _is_slight()
+    say(prepared=prepared, next=goes_on)
+    return 0, goes_on
+
+
+def _is_slight() -> bool:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < _SLIGHT_MB * 1024
 
 
 if __name__ == "__main__":

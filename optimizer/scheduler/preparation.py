@@ -1,6 +1,7 @@
 """Datasets on their way to the first trial: each is read, encoded and folded, and its search spaces described, by
-short-lived children, so that a table of 2 GB never blocks the scheduler. A child that is killed, or meets a fault of
-the machine, is no reason to leave a dataset out: it is tried again."""
+children, so that a table of 2 GB never blocks the scheduler. One child reads small tables one after the other, and
+ends when all are read. A child that is killed, or meets a fault of the machine, is no reason to leave a dataset out:
+it is tried again."""
 
 from __future__ import annotations
 
@@ -68,6 +69,7 @@ class Preparation:
         self._families = families
         self._folder = folder
         self._log = folder / "logs" / "preparation.log"
+        #: Reads `_problem`, or waits for the next one.
         self._reader: Child | None = None
         self._problem: Problem | None = None
         self._answer: dict[str, Any] = {}
@@ -99,7 +101,8 @@ class Preparation:
 
     def pids(self) -> dict[str, int]:
         """The processes at work now, by what they are among `READERS`."""
-        return {name: child.pid for name, child in zip(READERS, (self._reader, self._describer), strict=True)
+        reader = None if self._problem is None or self._describer is not None else self._reader
+        return {name: child.pid for name, child in zip(READERS, (reader, self._describer), strict=True)
                 if child is not None}
 
     def begin(self) -> None:
@@ -141,12 +144,24 @@ class Preparation:
             self._waiting.remove(due)
             self._problem = due
             self._answer = {}
-            try:
-                self._reader = Child("optimizer.datasets.prepare", [str(self._folder / "data")],
-                                     given=msgspec.json.encode(self._problem), log=self._log, cores=self._cores)
-            except OSError as error:
-                outcomes += self._failed(self._problem, f"its reader could not be started: {error}")
+            outcomes += self._read(due)
+        if not self.left and self._reader is not None:
+            self._reader.kill()  # it waits, and nothing comes any more
+            self._reader = None
         return outcomes
+
+    def _read(self, problem: Problem) -> list[Outcome]:
+        """Have a dataset read, by the reader that waits if there is one."""
+        given = msgspec.json.encode(problem) + b"\n"
+        if self._reader is not None:
+            self._reader.tell(given)
+            return []
+        try:
+            self._reader = Child("optimizer.datasets.prepare", [str(self._folder / "data")], given=given, more=True,
+                                 log=self._log, cores=self._cores)
+        except OSError as error:
+            return self._failed(problem, f"its reader could not be started: {error}")
+        return []
 
     def _due(self, now: float) -> Problem | None:
         return next((p for p in self._waiting if now >= self._put_off.get(p.name, 0.0)), None)
@@ -156,7 +171,11 @@ class Preparation:
         self._ended()
 
     def _advance_reader(self, reader: Child) -> list[Outcome]:
-        assert self._problem is not None  # noqa: S101 - for the type checker
+        if self._problem is None or self._describer is not None:
+            if reader.lines() or reader.ended:  # it shall wait, and has ended
+                reader.kill()
+                self._reader = None
+            return []
         problem, name = self._problem, self._problem.name
         outcomes: list[Outcome] = []
         for line in reader.lines():
@@ -169,10 +188,13 @@ class Preparation:
                 outcomes.append(ReadingOn(dataset=name, doing=message["progress"]))
             else:
                 self._answer = message
-        if not reader.ended:
+        if reader.ended:
+            code = reader.exit_code()
+            self._reader = None
+        elif self._answer.get("next"):
+            code = 0
+        else:
             return outcomes
-        code = reader.exit_code()
-        self._reader = None
         if self._answer.get("kind") == "user":
             return [*outcomes, self._refused(problem, self._answer["error"])]
         if "prepared" not in self._answer:

@@ -30,6 +30,7 @@ def modules(tmp_path: Path) -> dict[str, str]:
                    "child.wait()\n")
     write("leaves", "import subprocess\nprint(subprocess.Popen(['sleep', '600']).pid, flush=True)\n")
     write("stays", "import os, time\nos.close(1)\ntime.sleep(600)\n")
+    write("answers", "import sys\nfor line in sys.stdin:\n    print(line.upper(), end='', flush=True)\n")
     write("fails", "raise SystemExit(3)\n")
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
 
@@ -48,6 +49,30 @@ def test_what_is_given_goes_in_and_whole_lines_come_out(tmp_path: Path, modules:
 
     assert everything(child) == [b"A", b"B", b"C"]
     assert child.exit_code() == 0
+
+
+def test_what_is_told_later_goes_in_too(tmp_path: Path, modules: dict[str, str]) -> None:
+    child = Child("answers", given=b"a\n", more=True, log=tmp_path / "log", environment=modules)
+    heard: list[bytes] = []
+
+    for number, word in enumerate((b"b\n", b"c\n"), start=1):
+        while len(heard) < number:
+            connection.wait([child])  # type: ignore[list-item]
+            heard += child.lines()
+        child.tell(word)
+    child._end_input()
+
+    assert heard + everything(child) == [b"A", b"B", b"C"]
+    assert child.exit_code() == 0
+
+
+def test_telling_one_that_has_died_says_nothing(tmp_path: Path, modules: dict[str, str]) -> None:
+    child = Child("fails", more=True, log=tmp_path / "log", environment=modules)
+    everything(child)
+
+    child.tell(b"x" * 100)
+
+    assert child.exit_code() == 3
 
 
 def test_what_a_library_prints_goes_to_the_log(tmp_path: Path, modules: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from optimizer.datasets.encode import encode_new
-from optimizer.datasets.prepare import prepare
+from optimizer.datasets.prepare import main, prepare
 from optimizer.datasets.problem import Prepared, Problem, differences
 from optimizer.datasets.table import Table
 from optimizer.errors import DatasetError, StorageFault, UserError
@@ -242,6 +243,39 @@ def test_the_child_tells_the_persons_mistakes_from_faults(tmp_path: Path) -> Non
     assert "no such column" in lines[-1]["error"]
     code, lines = child(tmp_path, b"{")
     assert (code, lines[-1]["kind"]) == (1, "fault")
+
+
+def test_the_child_takes_one_problem_after_the_other(tmp_path: Path) -> None:
+    good, wrong = (msgspec.json.encode(problem(tmp_path / "files", target=target)) + b"\n" for target in ("y", "z"))
+
+    code, lines = child(tmp_path, good + wrong + good)
+
+    answers = [line for line in lines if "progress" not in line]
+    assert code == 0
+    assert [answer["next"] for answer in answers] == [True] * 3
+    assert [next(iter(answer)) for answer in answers] == ["prepared", "error", "prepared"]
+
+
+def test_the_child_ends_after_a_fault_of_its_own(tmp_path: Path) -> None:
+    code, lines = child(tmp_path, b"{\n" + msgspec.json.encode(problem(tmp_path / "files")) + b"\n")
+
+    assert code == 1
+    assert [(line["kind"], line["next"]) for line in lines] == [("fault", False)]
+
+
+@pytest.mark.parametrize(("held_mb", "wanted"), [(1, False), (10_000, True)])
+def test_a_child_that_has_held_much_takes_no_other_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], held_mb: int, wanted: bool,
+) -> None:
+    given = msgspec.json.encode(problem(tmp_path / "files")) + b"\n"
+    monkeypatch.setattr("optimizer.datasets.prepare._SLIGHT_MB", held_mb)
+    monkeypatch.setattr("sys.argv", ["prepare", str(tmp_path / "data")])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given + given)))
+
+    assert main() == 0
+
+    answers = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["next"] for answer in answers] == ([True, True] if wanted else [False])
 
 
 def test_an_unknown_metric_is_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from multiprocessing import connection
 from pathlib import Path
@@ -87,6 +89,58 @@ def test_one_dataset_after_the_other_and_a_broken_one_stops_no_other(folder: Pat
     assert not preparation.waitables()
 
 
+def test_small_tables_are_read_by_one_process_which_ends_with_the_last(folder: Path) -> None:
+    texts = [None, "a,b,y\n1,2,yes\n1,2,3,no\n", None]
+    preparation = Preparation([a_problem(folder, f"d{i}", text) for i, text in enumerate(texts)], FAMILIES, folder)
+    readers: set[int] = set()
+
+    while preparation.left:
+        preparation.advance()
+        if "reader" in preparation.pids():
+            readers.add(preparation.pids()["reader"])
+        connection.wait(preparation.waitables(), 60)  # type: ignore[arg-type]
+
+    assert len(readers) == 1
+    assert not preparation.waitables()
+    assert start_time(readers.pop()) is None
+
+
+def test_a_reader_that_ends_while_it_waits_costs_nothing(folder: Path) -> None:
+    preparation = Preparation([a_problem(folder, "first"), a_problem(folder, "second")], FAMILIES, folder)
+    preparation.advance()
+    first = preparation.pids()["reader"]
+    while "describer" not in preparation.pids():
+        connection.wait(preparation.waitables(), 60)  # type: ignore[arg-type]
+        assert not preparation.advance()
+    assert preparation.pids().keys() == {"describer"}, "who waits is not watched"
+    os.kill(first, signal.SIGKILL)
+    (reader,) = (child for child in preparation.waitables() if child.pid == first)
+    assert connection.wait([reader], 60), "its end is seen"  # type: ignore[list-item]
+
+    found = outcomes(preparation)
+
+    assert [type(o) for o in found] == [DatasetReady, DatasetReady], "none was read twice"
+
+
+def test_a_reader_that_has_held_much_or_met_a_fault_reads_nothing_more(
+    folder: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[FakeReader] = []
+
+    def make(module: str, *_: Any, **__: Any) -> FakeReader:
+        made.append(FakeReader([b'{"error":"a fault","kind":"fault","next":false}'], []))
+        return made[-1]
+
+    monkeypatch.setattr("optimizer.scheduler.preparation.Child", make)
+    preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
+
+    found = [outcome for _ in range(10) for outcome in preparation.advance()]
+
+    assert [type(o) for o in found] == [ReadingOn, ReadingOn, DatasetRefused]
+    assert len(made) == 3
+    assert not any(reader.told for reader in made)
+
+
 def test_a_reader_that_is_killed_is_started_again(folder: Path) -> None:
     preparation = Preparation([a_problem(folder, "cars")], FAMILIES, folder)
     preparation.advance()
@@ -168,6 +222,13 @@ class FakeReader:
     def __init__(self, *pieces: list[bytes]) -> None:
         self._pieces = list(pieces)
         self.ended = False
+        self.told: list[bytes] = []
+
+    def tell(self, given: bytes) -> None:
+        self.told.append(given)
+
+    def kill(self) -> None:
+        self.ended = True
 
     def lines(self) -> list[bytes]:
         piece = self._pieces.pop(0)
