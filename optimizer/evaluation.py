@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from optimizer.metrics import Metric, get_metric
 from optimizer.models.base import Family, FitContext, FittedModel, FoldCache, FoldData
 from optimizer.models.boosting import patience
 from optimizer.prediction import FoldMean, on_original_scale
+from optimizer.process import peak_rss_mb
 from optimizer.standstill import working_time
 from optimizer.store import ModelInfo, Store, from_stored, to_stored
 
@@ -383,12 +384,9 @@ class _Meter:
     def __init__(self) -> None:
         self._begun = working_time()
         self._cpu_begun = time.process_time()
-        try:
-            # 5 sets the peak back to the present size, so that it is this job's and not the worker's.
+        # 5 sets the peak back to the present size, so that it is this job's and not the worker's.
+        with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
-            self._own_peak = True
-        except OSError:
-            self._own_peak = False
 
     def seconds(self) -> float:
         """Since the job's first work."""
@@ -400,8 +398,4 @@ class _Meter:
 
     def peak_rss_mb(self) -> float:
         """Of the job; of the worker's whole life where the kernel does not let it be set back."""
-        if self._own_peak:
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) / 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return peak_rss_mb()

@@ -9,7 +9,6 @@ most of what a small table takes is the loading of libraries, and after a large 
 from __future__ import annotations
 
 import hashlib
-import resource
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -33,6 +32,7 @@ from optimizer.datasets.table import TableMeta
 from optimizer.datasets.target import Target, read_target
 from optimizer.errors import DatasetError, UserError, listed, quoted
 from optimizer.metrics import default_metric, get_metric
+from optimizer.process import peak_rss_mb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -311,20 +311,16 @@ def _answered(line: bytes) -> tuple[int, bool]:
         problem = msgspec.json.decode(line, type=Problem)
         prepared = prepare(problem, Path(sys.argv[1]), lambda line: say(progress=line))
     except UserError as error:
-        goes_on = _is_slight()
+        goes_on = peak_rss_mb() < _SLIGHT_MB
         say(error=str(error), kind="user", next=goes_on)
         return 2, goes_on
     except Exception as error:  # the door of a process: everything else becomes one line for the parent
         traceback.print_exc()
         say(error=f"{type(error).__name__}: {error}", kind="fault", next=False)
         return 1, False
-    goes_on = _is_slight()
+    goes_on = peak_rss_mb() < _SLIGHT_MB
     say(prepared=prepared, next=goes_on)
     return 0, goes_on
-
-
-def _is_slight() -> bool:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < _SLIGHT_MB * 1024
 
 
 if __name__ == "__main__":
