@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 #: Of a run that lets others go first, and of its workers, for which nobody waits: a core that is fought for is shared
@@ -29,18 +28,6 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
-
-
-def peak_rss_mb() -> float:
-    """The most resident memory that this process has held since it began or the peak was set back, in MiB.
-
-    Not by getrusage(2), which on Linux counts what the parent held when it started us.
-    """
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def step_back(nice: int = NICE) -> None:
@@ -156,6 +143,18 @@ def _children_by_parent() -> Callable[[int], list[int]]:
                 continue
             by_parent.setdefault(parent, []).append(int(name))
     return lambda pid: by_parent.get(pid, [])
+
+
+def peak_rss_mb() -> float:
+    """The most resident memory that this process has held since it began or the peak was set back, in MiB.
+
+    Not by getrusage(2), which on Linux counts what the parent held when it started us.
+    """
+    with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def resident_and_shared(pid: int) -> tuple[int, int]:

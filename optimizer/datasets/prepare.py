@@ -297,30 +297,28 @@ def main() -> int:
     """The child: see the module's own words; returns 0, or why the last dataset cannot be used: 2 or 1 by its kind."""
     code, goes_on = 0, True
     while goes_on and (line := sys.stdin.buffer.readline()):
-        code, goes_on = _answered(line)
+        code, answer = _answer(line)
+        goes_on = code != 1 and peak_rss_mb() < _SLIGHT_MB
+        _say(**answer, next=goes_on)
     return code
 
 
-def _answered(line: bytes) -> tuple[int, bool]:
-    """Prepare one problem and say what came of it; the exit code for that, and whether another can follow."""
-    def say(**message: object) -> None:
-        sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
-        sys.stdout.flush()
+def _say(**message: object) -> None:
+    sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
+    sys.stdout.flush()
 
+
+def _answer(line: bytes) -> tuple[int, dict[str, object]]:
+    """What came of one problem, and the exit code for it."""
     try:
         problem = msgspec.json.decode(line, type=Problem)
-        prepared = prepare(problem, Path(sys.argv[1]), lambda line: say(progress=line))
+        prepared = prepare(problem, Path(sys.argv[1]), lambda line: _say(progress=line))
     except UserError as error:
-        goes_on = peak_rss_mb() < _SLIGHT_MB
-        say(error=str(error), kind="user", next=goes_on)
-        return 2, goes_on
+        return 2, {"error": str(error), "kind": "user"}
     except Exception as error:  # the door of a process: everything else becomes one line for the parent
         traceback.print_exc()
-        say(error=f"{type(error).__name__}: {error}", kind="fault", next=False)
-        return 1, False
-    goes_on = peak_rss_mb() < _SLIGHT_MB
-    say(prepared=prepared, next=goes_on)
-    return 0, goes_on
+        return 1, {"error": f"{type(error).__name__}: {error}", "kind": "fault"}
+    return 0, {"prepared": prepared}
 
 
 if __name__ == "__main__":

@@ -101,9 +101,14 @@ class Preparation:
 
     def pids(self) -> dict[str, int]:
         """The processes at work now, by what they are among `READERS`."""
-        reader = None if self._problem is None or self._describer is not None else self._reader
+        reader = self._reader if self._reads else None
         return {name: child.pid for name, child in zip(READERS, (reader, self._describer), strict=True)
                 if child is not None}
+
+    @property
+    def _reads(self) -> bool:
+        """Whether a table is being read: else the reader, if there is one, waits for the next."""
+        return self._problem is not None and self._describer is None
 
     def begin(self) -> None:
         """Start reading the first dataset; `advance` tells what comes of it."""
@@ -171,11 +176,12 @@ class Preparation:
         self._ended()
 
     def _advance_reader(self, reader: Child) -> list[Outcome]:
-        if self._problem is None or self._describer is not None:
+        if not self._reads:
             if reader.lines() or reader.ended:  # it shall wait, and has ended
                 reader.kill()
                 self._reader = None
             return []
+        assert self._problem is not None  # noqa: S101 - for the type checker
         problem, name = self._problem, self._problem.name
         outcomes: list[Outcome] = []
         for line in reader.lines():

@@ -88,6 +88,13 @@ def test_the_values_of_a_finished_trial_are_converted_once(monkeypatch: pytest.M
     assert converted <= 60 + 4 * 60
 
 
+@pytest.fixture
+def a_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One model gives as many points beside its first as a tenth of the trials that it knows, ten at most."""
+    monkeypatch.setattr(parzen, "STALE", 0.1)
+    monkeypatch.setattr(parzen, "STALE_AT_MOST", 10)
+
+
 def a_study_of(trials: int) -> tuple[optuna.Study, FrugalTPESampler, list[int]]:
     """A study with so many complete trials, and a list that grows with each model that its sampler makes."""
     sampler = FrugalTPESampler(seed=3, n_startup_trials=5, multivariate=True)
@@ -111,9 +118,8 @@ def ask_and_tell(study: optuna.Study, score: float) -> None:
     study.tell(trial, score)
 
 
-def test_points_that_are_wanted_at_once_come_of_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parzen, "STALE", 0.1)
-    monkeypatch.setattr(parzen, "STALE_AT_MOST", 10)
+@pytest.mark.usefixtures("a_tenth")
+def test_points_that_are_wanted_at_once_come_of_one_model() -> None:
     study, sampler, made = a_study_of(100)
 
     points = []
@@ -125,9 +131,8 @@ def test_points_that_are_wanted_at_once_come_of_one_model(monkeypatch: pytest.Mo
     assert len({str(point) for point in points}) == 8
 
 
-def test_one_model_gives_no_more_points_than_a_share_of_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parzen, "STALE", 0.1)
-    monkeypatch.setattr(parzen, "STALE_AT_MOST", 10)
+@pytest.mark.usefixtures("a_tenth")
+def test_one_model_gives_no_more_points_than_a_share_of_what_it_knows() -> None:
     study, sampler, made = a_study_of(100)
 
     for left in range(64, 0, -1):
@@ -137,9 +142,8 @@ def test_one_model_gives_no_more_points_than_a_share_of_what_it_knows(monkeypatc
     assert len(made) == math.ceil(64 / 11)
 
 
-def test_points_of_a_model_that_has_grown_old_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parzen, "STALE", 0.1)
-    monkeypatch.setattr(parzen, "STALE_AT_MOST", 10)
+@pytest.mark.usefixtures("a_tenth")
+def test_points_of_a_model_that_has_grown_old_are_not_used() -> None:
     study, sampler, made = a_study_of(100)
     running = [study.ask() for _ in range(16)]
     for trial in running[:15]:
@@ -156,12 +160,9 @@ def test_points_of_a_model_that_has_grown_old_are_not_used(monkeypatch: pytest.M
     assert len(made) == 2
 
 
+@pytest.mark.usefixtures("a_tenth")
 @pytest.mark.parametrize(("trial_s", "models"), [(0.001, 2), (math.inf, 20)], ids=["short", "long"])
-def test_points_of_trials_that_are_short_beside_a_model_share_one(
-    monkeypatch: pytest.MonkeyPatch, trial_s: float, models: int,
-) -> None:
-    monkeypatch.setattr(parzen, "STALE", 0.1)
-    monkeypatch.setattr(parzen, "STALE_AT_MOST", 10)
+def test_points_of_trials_that_are_short_beside_a_model_share_one(trial_s: float, models: int) -> None:
     study, sampler, made = a_study_of(100)
 
     sampler.outlook = Outlook(trial_s=trial_s)

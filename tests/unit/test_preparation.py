@@ -122,7 +122,7 @@ def test_a_reader_that_ends_while_it_waits_costs_nothing(folder: Path) -> None:
     assert [type(o) for o in found] == [DatasetReady, DatasetReady], "none was read twice"
 
 
-def test_a_reader_that_has_held_much_or_met_a_fault_reads_nothing_more(
+def test_a_reader_that_has_met_a_fault_of_its_own_reads_nothing_more(
     folder: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[FakeReader] = []
@@ -226,9 +226,6 @@ class FakeReader:
 
     def tell(self, given: bytes) -> None:
         self.told.append(given)
-
-    def kill(self) -> None:
-        self.ended = True
 
     def lines(self) -> list[bytes]:
         piece = self._pieces.pop(0)

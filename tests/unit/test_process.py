@@ -126,3 +126,11 @@ def test_a_stopped_process_is_seen_as_stopped() -> None:
     until(lambda: (stat := process_stat(child.pid)) is not None and stat.state == "T")
     child.kill()
     child.wait()
+
+
+def test_what_a_parent_held_is_no_peak_of_ours() -> None:
+    held = bytearray(b"x") * (300 << 20)
+    said = subprocess.run([sys.executable, "-c", "from optimizer.process import peak_rss_mb; print(peak_rss_mb())"],
+                          capture_output=True, text=True, check=True).stdout
+
+    assert 1 < float(said) < len(held) / 2**20 / 2
