@@ -33,7 +33,7 @@ from optimizer.scheduler.memory import MARGIN
 #: fail for one that counts.
 TIMES, TOGETHER, TRIES = 3, 6, 4
 #: Most of a dataset's slot-seconds that neighbours may idle for it, and how many may pass before it is given up.
-SHARE, PATIENCE = 0.03, 0.25
+SHARE, PATIENCE = 0.015, 0.25
 #: Decided trials of a family before it is measured: its first ones load, map and bin.
 SEASONED = 2
 
