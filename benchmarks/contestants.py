@@ -140,20 +140,23 @@ class Showing:
                     and (trial.score >= score if maximize else trial.score <= score)), default=None)
 
 
-def encoded(name: str, dataset: Dataset, folder: Path, environment: dict[str, str]) -> Task:
-    """The table encoded by a first short run of ours, which also warms the disk; its trials count for nobody."""
-    study = folder / f"{name}-encoded.toml"
-    study.write_text(f'trials = 1\nseed = 1\nfolds = 5\nfamilies = ["lightgbm"]\n[[datasets]]\nname = "{name}"\n'
+def encoded(name: str, dataset: Dataset, folder: Path, environment: dict[str, str], seed: int = 1) -> Task:
+    """The table encoded by a first short run of ours, which also warms the disk; its trials count for nobody.
+
+    Folds follow the seed, so that each round has a table of its own.
+    """
+    study = folder / f"{name}-{seed}-encoded.toml"
+    study.write_text(f'trials = 1\nseed = {seed}\nfolds = 5\nfamilies = ["lightgbm"]\n[[datasets]]\nname = "{name}"\n'
                      f'train = "{dataset.train}"\ntarget = "{dataset.target}"\nmetric = "{dataset.metric}"\n'
                      "[family.lightgbm.space]\niterations = 5\n", encoding="utf-8")
     subprocess.run([sys.executable, "-m", "optimizer", "run", str(study), "--plain"], cwd=folder, check=True,
                    env=with_environment(environment), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     (table,) = (study.with_suffix("") / "data").glob("*/meta.json")
     return Task(dataset=name, train=dataset.train, target=dataset.target, metric=dataset.metric, families=FAMILIES,
-                seed=1, table=table.parent)
+                seed=seed, table=table.parent)
 
 
-def recorded(task: Task, seed: int, points: int) -> Task:
+def recorded(task: Task, points: int) -> Task:
     """The task with a list of points, drawn at random from each family's space."""
     summary = Table.open(task.table).meta.summary(task.metric)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -162,10 +165,10 @@ def recorded(task: Task, seed: int, points: int) -> Task:
         space = load_family(family).describe(summary).space
         if task.iterations is not None:
             space = space.narrowed(family, {"iterations": task.iterations})
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=task.seed))
         lists[family] = [suggest(study.ask(), space) for _ in range(points)]
         spaces[family] = space.hash()
-    return replace(task, seed=seed, points=lists, spaces=spaces)
+    return replace(task, points=lists, spaces=spaces)
 
 
 def ours(task: Task, folder: Path, environment: dict[str, str], *, resources: str = "", pruner: str = "",

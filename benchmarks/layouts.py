@@ -89,7 +89,7 @@ def main() -> None:
         choices: list[str] = []
         idle: list[float] = []
         for one in range(options.rounds):
-            points = recorded(task, one + 1, count)
+            points = recorded(replace(task, seed=one + 1), count)
             for arm in reversed(arms) if one % 2 else arms:
                 place = fresh(folder / f"shape{number}-{one}-{arm.replace(' ', '-')}")
                 rates[arm].append(rate(ours(points, place, frozen, resources=arms[arm], name=arm)))
