@@ -79,7 +79,7 @@ class CatBoost:
         # two to ten times as long.
         deepest = min(8, max(4, int(math.log2(summary.rows / 5))))
         # One tree serves all classes, and it takes more of them.
-        rate, columns = (0.2, 0.6) if summary.classes > 2 else (0.1, 1.0)
+        rate, small, columns = (0.2, 0.1, 0.6) if summary.classes > 2 else (0.1, 0.07, 1.0)
         weight = boosting.row_weight(summary.classes)
         parameters = [
             Parameter("learning_rate", Float(0.03, 0.3, log=True)),
@@ -108,11 +108,12 @@ class CatBoost:
             {"learning_rate": rate, "depth": min(6, deepest), "l2_leaf_reg": 3.0 * weight,
              "bootstrap_type": "Bernoulli", "subsample": 0.8, "rsm": columns, "border_count": 64, **common,
              **boosting.table_start(summary)},
-            {"learning_rate": 0.8 * rate, "depth": 4, "l2_leaf_reg": 3.0 * weight, "bootstrap_type": "Bayesian",
-             "bagging_temperature": 1.0, "rsm": 0.8, "border_count": 254, **common,
-             **boosting.table_start(summary, balanced=True)},
-            {"learning_rate": 0.6 * rate, "depth": min(7, deepest), "l2_leaf_reg": 8.0 * weight,
-             "bootstrap_type": "Bernoulli", "subsample": 0.7, "rsm": 0.7, "border_count": 128, **common,
+            {"learning_rate": small, "depth": min(5, deepest), "l2_leaf_reg": 0.5 * weight,
+             "bootstrap_type": "Bayesian", "bagging_temperature": 0.3, "rsm": 0.6, "border_count": 64, **common,
+             "random_strength": 3.0, **boosting.table_start(summary, balanced=True)},
+            {"learning_rate": small, "depth": min(deepest, max(5, boosting.deep(summary, 40))),
+             "l2_leaf_reg": 3.0 * weight, "bootstrap_type": "Bernoulli", "subsample": 0.85, "rsm": 0.6,
+             "border_count": 254, **common, "random_strength": 0.2, "leaf_estimation_iterations": 2,
              **boosting.table_start(summary)},
         )
         fixed: dict[str, Choice] = {"iterations": _ITERATIONS}

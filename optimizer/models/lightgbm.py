@@ -128,17 +128,16 @@ class LightGBM:
         common = {"lambda_l2": 0.01, "lambda_l1": 0.001, "min_gain_to_split": 0.001, "extra_trees": False,
                   **categorical}
         small = boosting.small_steps(summary)
-        weight = boosting.row_weight(summary.classes, times=summary.classes / max(1, summary.classes - 1))
         starts = (
             {"learning_rate": 0.1, "num_leaves": min(31, most_leaves), "min_data_in_leaf": min(20, largest_leaf),
              "bagging_fraction": 0.8, "feature_fraction": 0.8, "max_bin": 255, **common,
              **boosting.table_start(summary)},
-            {"learning_rate": small, "num_leaves": 12, "min_data_in_leaf": min(40, largest_leaf),
-             "bagging_fraction": 0.8, "feature_fraction": 0.6, "max_bin": 255, **common,
-             **boosting.table_start(summary, balanced=True)},
-            {"learning_rate": small, "num_leaves": min(96, most_leaves), "min_data_in_leaf": min(40, largest_leaf),
-             "bagging_fraction": 0.7, "feature_fraction": 0.5, "max_bin": 127, **common, "lambda_l2": 5 * weight,
+            {"learning_rate": small, "num_leaves": min(63, max(15, summary.rows // 625)), "min_data_in_leaf": 5,
+             "bagging_fraction": 0.9, "feature_fraction": 0.8, "max_bin": 255, **common,
              **boosting.table_start(summary)},
+            {"learning_rate": small, "num_leaves": 15, "min_data_in_leaf": 5, "bagging_fraction": 0.7,
+             "feature_fraction": 0.9, "max_bin": 255, **common, "lambda_l2": 0.1, "extra_trees": True,
+             **boosting.table_start(summary, balanced=True)},
         )
         fixed: dict[str, Choice] = {"iterations": boosting.ITERATIONS}
         return SpaceDescription(space=SearchSpace(tuple(parameters), fixed), starts=starts)

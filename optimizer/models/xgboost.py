@@ -103,14 +103,14 @@ class XGBoost:
             categorical = {"max_cat_to_onehot": 4, "max_cat_threshold": 64}
         parameters += boosting.table_parameters(summary)
         common = {"reg_lambda": weight, "reg_alpha": 0.001, "gamma": 0.001, **categorical}
-        small = boosting.small_steps(summary)
         starts = (
             {"learning_rate": 0.1, "max_depth": 6, "min_child_weight": weight, "subsample": 0.8,
              "colsample_bytree": 0.8, "max_bin": 256, **common, **boosting.table_start(summary)},
-            {"learning_rate": small, "max_depth": 4, "min_child_weight": 4 * weight, "subsample": 0.8,
-             "colsample_bytree": 0.6, "max_bin": 256, **common, **boosting.table_start(summary, balanced=True)},
-            {"learning_rate": small, "max_depth": 8, "min_child_weight": 4 * weight, "subsample": 0.7,
-             "colsample_bytree": 0.5, "max_bin": 128, **common, "reg_lambda": 5 * weight,
+            {"learning_rate": 0.07, "max_depth": 4, "min_child_weight": weight, "subsample": 0.9,
+             "colsample_bytree": 0.6, "max_bin": 256, **common, "reg_lambda": 0.3 * weight,
+             **boosting.table_start(summary, balanced=True)},
+            {"learning_rate": boosting.small_steps(summary), "max_depth": min(8, max(4, boosting.deep(summary, 80))),
+             "min_child_weight": 4 * weight, "subsample": 0.8, "colsample_bytree": 0.6, "max_bin": 256, **common,
              **boosting.table_start(summary)},
         )
         fixed: dict[str, Choice] = {"iterations": boosting.ITERATIONS}

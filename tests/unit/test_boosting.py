@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.models.boosting import row_weight
+from optimizer.models.boosting import deep, row_weight
+from tests.stubs.makers import a_summary
 
 
 @pytest.mark.parametrize("times", [1.0, 2.0])
@@ -20,3 +21,8 @@ def test_a_row_of_many_classes_weighs_what_its_second_derivative_is_beside_a_qua
 
 def test_a_row_never_weighs_more_than_one_of_two_classes() -> None:
     assert row_weight(3, times=2.0) == 1.0
+
+
+@pytest.mark.parametrize(("rows", "depth"), [(0, 0), (50, 0), (80, 0), (640, 3), (5_000, 6), (20_000, 8)])
+def test_the_more_rows_the_deeper_a_tree_whose_leaves_hold_as_many(rows: int, depth: int) -> None:
+    assert deep(a_summary(rows=rows), 80) == depth
