@@ -108,13 +108,13 @@ class CatBoost:
             {"learning_rate": rate, "depth": min(6, deepest), "l2_leaf_reg": 3.0 * weight,
              "bootstrap_type": "Bernoulli", "subsample": 0.8, "rsm": columns, "border_count": 64, **common,
              **boosting.table_start(summary)},
-            {"learning_rate": small, "depth": min(5, deepest), "l2_leaf_reg": 0.5 * weight,
-             "bootstrap_type": "Bayesian", "bagging_temperature": 0.3, "rsm": 0.6, "border_count": 64, **common,
-             "random_strength": 3.0, **boosting.table_start(summary, balanced=True)},
             {"learning_rate": small, "depth": min(deepest, max(5, boosting.deep(summary, 40))),
              "l2_leaf_reg": 3.0 * weight, "bootstrap_type": "Bernoulli", "subsample": 0.85, "rsm": 0.6,
              "border_count": 254, **common, "random_strength": 0.2, "leaf_estimation_iterations": 2,
              **boosting.table_start(summary)},
+            {"learning_rate": small, "depth": min(5, deepest), "l2_leaf_reg": 0.5 * weight,
+             "bootstrap_type": "Bayesian", "bagging_temperature": 0.3, "rsm": 0.6, "border_count": 64, **common,
+             "random_strength": 3.0, **boosting.table_start(summary, balanced=True)},
         )
         fixed: dict[str, Choice] = {"iterations": _ITERATIONS}
         return SpaceDescription(space=SearchSpace(tuple(parameters), fixed), starts=starts)
