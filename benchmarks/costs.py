@@ -34,7 +34,6 @@ from benchmarks.contestants import FAMILIES, encoded
 from benchmarks.place import frozen_package, markdown, spread, working_folder
 from benchmarks.shared import DATASETS, sampled
 from optimizer.datasets.table import Table
-from optimizer.metrics import get_metric
 from optimizer.models import load_family
 from optimizer.models.base import SpaceDescription
 from optimizer.records import TrialRecord
@@ -115,7 +114,7 @@ def study_of(table: Path, name: str, family: str, out: Path) -> Study:
 
     fitted = msgspec.json.decode(out.read_bytes(), type=list[Fitted])
     description = described(table, name, family)
-    maximize = get_metric(DATASETS[name].metric).direction == "maximize"
+    maximize = DATASETS[name].maximize
     points = np.array([numbers(description.space, one.params) for one in fitted])
     scores = np.array([statistics.fmean(one.scores) for one in fitted])
     worst = np.quantile(scores, 0.1 if maximize else 0.9)

@@ -25,7 +25,6 @@ from benchmarks.contestants import encoded, ours
 from benchmarks.place import fresh, frozen_package, markdown, with_environment, working_folder
 from benchmarks.shared import DATASETS, sampled
 from optimizer.curves import CHECKPOINTS, FitWatch, kind_of_loss
-from optimizer.metrics import get_metric
 from optimizer.models.boosting import patience
 from optimizer.strategies import load_pruner
 from optimizer.strategies.base import DecidedTrial, Pruner, running_means
@@ -157,7 +156,7 @@ def compare(folder: Path) -> str:
         by_family: dict[str, list[Record]] = defaultdict(list)
         for trial in complete_trials(folder / name):
             by_family[trial["trial"].split("/")[1]].append(trial)
-        maximize = get_metric(DATASETS[name].metric).direction == "maximize"
+        maximize = DATASETS[name].maximize
         for family, trials in sorted(by_family.items()):
             whole = replay(trials, load_pruner("none"), maximize=maximize)
             for rule in PRUNERS[1:]:
@@ -185,7 +184,7 @@ def live(folder: Path, minutes: float, names: Sequence[str], rounds: int) -> str
     rows: list[tuple[object, ...]] = []
     for name in names:
         task = encoded(name, sampled(name, folder), folder, frozen)
-        maximize = get_metric(task.metric).direction == "maximize"
+        maximize = DATASETS[name].maximize
         for seed in range(1, rounds + 1):
             one = replace(task, seed=seed, seconds=60 * minutes)
             for rule in ("none", "confidence")[:: 1 if seed % 2 else -1]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.place import ROOT
+from optimizer.metrics import get_metric
 
 FOLDER = ROOT.parent / "shared" / "datasets"
 
@@ -20,6 +21,11 @@ class Dataset:
     train: Path
     target: str
     metric: str
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more is better by its metric."""
+        return get_metric(self.metric).direction == "maximize"
 
 
 DATASETS = {

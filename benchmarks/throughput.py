@@ -38,8 +38,7 @@ from benchmarks.contestants import (
     stock_by_hand,
 )
 from benchmarks.place import fresh, frozen_package, markdown, spread, working_folder, write_json
-from benchmarks.shared import DATASETS, sampled
-from optimizer.metrics import get_metric
+from benchmarks.shared import sampled
 
 #: What each part compares on; of the list's, the rows of a sample, where a fit is slow.
 OF_LIST = {"s5e7": None, "california_housing": 5000}
@@ -67,16 +66,6 @@ class Showings:
         _say(self.all[-1])
         write_json(self._file, msgspec.to_builtins(self.all))
         return self.all[-1]
-
-
-def prepared(dataset: str, seed: int, folder: Path, environment: dict[str, str], rows: int | None = None) -> Task:
-    """A dataset of ours, or its sample, encoded with the folds of this seed."""
-    return encoded(dataset, sampled(dataset, folder, rows), folder, environment, seed)
-
-
-def maximizes(dataset: str) -> bool:
-    """Whether more is better by the metric of this dataset."""
-    return get_metric(DATASETS[dataset].metric).direction == "maximize"
 
 
 def rows_of(showings: list[Showing], maximize: bool) -> list[tuple[object, ...]]:
@@ -110,14 +99,15 @@ def compare_list(folder: Path, environment: dict[str, str], names: list[str], *,
         "ours": (ours, rounds), "stock by hand": (stock_by_hand, rounds),
         "stock as written": (stock_as_written, rounds_as_written)}
     for dataset in names:
+        source = sampled(dataset, folder, OF_LIST.get(dataset))
         showings = Showings(folder / f"list-{dataset}.json", environment, go_on=go_on)
         per_hour: dict[str, list[float]] = {name: [] for name in contestants}
         for seed in range(1, rounds + 1):
-            one = recorded(prepared(dataset, seed, folder, environment, OF_LIST.get(dataset)), points)
+            one = recorded(encoded(dataset, source, folder, environment, seed), points)
             for name, (contestant, last) in contestants.items():
                 if seed <= last:
                     per_hour[name].append(showings.of(one, name, contestant).per_hour)
-        text.append(markdown(HEAD, rows_of(showings.all, maximizes(dataset))))
+        text.append(markdown(HEAD, rows_of(showings.all, source.maximize)))
         ratios = {name: [a / b for a, b in zip(per_hour["ours"], per_hour[name], strict=False)]
                   for name in [*contestants][1:]}
         text += [f"{dataset}: ours / {name}: {spread(found)} times as many completed per hour"
@@ -132,10 +122,11 @@ def compare_search(folder: Path, environment: dict[str, str], names: list[str], 
     shares: dict[str, list[float]] = {sampler: [] for sampler in samplers}
     decided: dict[str, list[float]] = {sampler: [] for sampler in samplers}
     for dataset in names:
-        maximize = maximizes(dataset)
+        source = sampled(dataset, folder)
+        maximize = source.maximize
         showings = Showings(folder / f"search-{dataset}.json", environment, go_on=go_on)
         for seed in range(1, rounds + 1):
-            task = prepared(dataset, seed, folder, environment)
+            task = encoded(dataset, source, folder, environment, seed)
             one = dataclasses.replace(task, seconds=seconds, families=families or task.families)
             shown: dict[str, Showing] = {}
             # Whoever is first in one round is last in the next.
